@@ -1,0 +1,252 @@
+#include "cli/command_table.hpp"
+
+namespace everstep::cli {
+namespace {
+
+constexpr OperandSpec kGroup{"group", "GROUP", "the group, as the configuration names it"};
+constexpr OperandSpec kPoint{"point", "P", "a point expression; everstep --help lists them"};
+constexpr OptionSpec kOn{"--on", "on", "STANDBY",
+                         "the node whose history answers; default: this node if it is a standby of "
+                         "the group, else its only standby"};
+constexpr OptionSpec kDryRun{"--dry-run", "dry_run", "",
+                             "say what would be done, with its figures, and do nothing"};
+
+std::vector<CommandSpec> pki_commands() {
+    return {
+        {"pki init",
+         "make a private certificate authority",
+         "Makes DIR (mode 0700) with ca.crt and ca.key, valid for 10 years. Every node needs "
+         "ca.crt; ca.key signs new nodes and is best kept off all of them. Never overwrites one.",
+         "everstep pki init /etc/everstep/pki",
+         Shape::local,
+         {{"directory", "DIR", "the directory of the authority"}},
+         {}},
+        {"pki issue",
+         "make the certificate of one node",
+         "Makes DIR/NAME.crt and DIR/NAME.key (mode 0600), signed by the authority in DIR. NAME is "
+         "the node's name in the configuration: peers accept a certificate only for the name that "
+         "they expect.",
+         "everstep pki issue /etc/everstep/pki alpha",
+         Shape::local,
+         {{"directory", "DIR", "the directory of the authority"},
+          {"name", "NAME", "the node's name in the configuration"}},
+         {{"--days", "days", "N", "how long it is valid; default 1825"}}},
+    };
+}
+
+std::vector<CommandSpec> looking_commands() {
+    return {
+        {"status",
+         "roles, states, positions, lag, history, peers, volumes",
+         "Shows the node and each of its groups (or GROUP alone). The positions are the newest "
+         "step at each stage of a write's way, captured first, applied last; the lag is what the "
+         "standbys still have to make durable.",
+         "everstep status db --watch",
+         Shape::document,
+         {{"group", "GROUP", "only this group", false}},
+         {{"--watch", "watch", "", "look again each second, until interrupted"}}},
+        {"log",
+         "the steps of a group, newest first",
+         "Lists steps with time, volume, offset, length (bytes), kind (data, zero, discard, "
+         "reread, sync) and flags (fua; flush: a completed flush lies behind the step). Marks and "
+         "gaps stand in place: no point lies inside a gap.",
+         "everstep log db --from ago:10m --limit 50",
+         Shape::lines,
+         {kGroup},
+         {{"--from", "from", "P", "the oldest step wanted"},
+          {"--to", "to", "P", "the newest step wanted; default: head"},
+          {"--limit", "limit", "N", "at most N steps"},
+          {"--flushes", "flushes", "", "only steps that a flush lies behind"},
+          kOn}},
+        {"diff",
+         "the extents that differ between two points",
+         "Lists volume, offset and length (bytes) of what differs between two points of the "
+         "history. Neither the replica nor an export is moved for it.",
+         "everstep diff db before-drop head",
+         Shape::list,
+         {kGroup, {"from", "P", "one point"}, {"to", "P", "the other point"}},
+         {kOn}},
+        {"events",
+         "what happened on the node",
+         "Prints the newest events, oldest first, one JSON object a line (with --json or without). "
+         "An alarm's kind begins with \"alarm-\".",
+         "everstep events --follow",
+         Shape::lines,
+         {},
+         {{"--follow", "follow", "", "go on with new ones as they happen"}}},
+    };
+}
+
+std::vector<CommandSpec> checking_commands() {
+    return {
+        {"scrub",
+         "check every stored byte of a group's history",
+         "Reads all that the node has stored of a group's history, while everything else goes on, "
+         "and compares it with its checksums and chains. Each damage is named with its file, its "
+         "place in it, and the steps and ranges that it hits; exit 1 where there is one. A scrub "
+         "that was cut short goes on where it was; it also goes on when this command is "
+         "interrupted. The store of a node that does not run: everstep-journal verify.",
+         "everstep scrub db --rate 200MiB",
+         Shape::document,
+         {kGroup},
+         {{"--rate", "rate", "SIZE", "bytes a second at most; default 64MiB"}, kOn}},
+    };
+}
+
+std::vector<CommandSpec> mark_commands() {
+    return {
+        {"mark",
+         "name a step",
+         "Gives a step a name that every command takes as a point. Names are unique in the group. "
+         "Without --at the mark is made at the newest step; made on the primary, it travels to the "
+         "standbys in the stream.",
+         "everstep mark db before-upgrade --pin",
+         Shape::document,
+         {kGroup, {"name", "NAME", "letters, digits, . _ : -; at most 128 of them"}},
+         {{"--at", "at", "P", "the step that gets the name; default: head"},
+          {"--pin", "pin", "", "never expires with the history around it"},
+          {"--consistency", "consistency", "C",
+           "what is known of the step: crash (default), filesystem or application"},
+          kOn}},
+        {"marks",
+         "the marks of a group",
+         "Lists the marks with their steps.",
+         "everstep marks db",
+         Shape::list,
+         {kGroup},
+         {kOn}},
+        {"unmark",
+         "remove a mark",
+         "Removes the name; the step stays in the history.",
+         "everstep unmark db before-upgrade",
+         Shape::document,
+         {kGroup, {"name", "NAME", "the mark"}},
+         {kOn}},
+    };
+}
+
+std::vector<CommandSpec> time_commands() {
+    return {
+        {"rewind",
+         "put the standby's replica at a point, back or forward",
+         "Moves the replica and returns when it is there. No step is lost by it: what the primary "
+         "writes meanwhile is received and kept, and applied after `everstep resume`. A point "
+         "inside a gap, before history or after head is refused with the nearest ones (exit 3).",
+         "everstep rewind db before-drop~1",
+         Shape::document,
+         {kGroup, kPoint},
+         {kDryRun, kOn}},
+        {"resume",
+         "roll the replica to head and apply live again",
+         "Ends a rewind: brings the replica to the newest step and applies what arrives.",
+         "everstep resume db",
+         Shape::document,
+         {kGroup},
+         {kOn}},
+        {"export",
+         "serve a point as a block device",
+         "Serves the volumes of GROUP (or VOLUME alone) as they were at a point, read-only, by "
+         "NBD, at once and without moving the replica. Prints the URI for nbd-client, QEMU, "
+         "nbdcopy or nbdfuse. The export holds its history until `everstep unexport`.",
+         "everstep export db/data ago:5m^flush --socket /run/then.sock",
+         Shape::document,
+         {{"group", "GROUP[/VOLUME]", "the group, or one volume of it"}, kPoint},
+         {{"--socket", "socket", "PATH",
+           "the unix socket to serve on; default: one in the node's state directory"},
+          kOn}},
+        {"exports",
+         "what is being exported",
+         "Lists the exports of the node or of GROUP.",
+         "everstep exports",
+         Shape::list,
+         {{"group", "GROUP", "only this group", false}},
+         {kOn}},
+        {"unexport",
+         "end an export",
+         "Ends serving and frees the history that it held.",
+         "everstep unexport 3",
+         Shape::document,
+         {{"id", "ID", "as `everstep exports` shows it"}},
+         {kOn}},
+    };
+}
+
+std::vector<CommandSpec> role_commands() {
+    return {
+        {"takeover",
+         "make this standby the primary",
+         "Rolls the replica to head (or to P), begins a new timeline there and serves the volumes, "
+         "writable, from this node. Prints the steps and seconds lost and the URIs. The whole past "
+         "stays reachable, what lies behind P included. Refused (exit 3) while the primary can be "
+         "reached; when it cannot, --force says that it is known to be dead: two primaries that "
+         "both take writes are two lines of history.",
+         "everstep takeover db --force",
+         Shape::document,
+         {kGroup, {"point", "P", "the step to take over at; default: head", false}},
+         {{"--force", "force", "", "the old primary is known not to serve any more"}, kDryRun}},
+        {"adopt",
+         "say whose data is the truth",
+         "Answers a group that is `refused` because a disk or a node's state is not the one that "
+         "is known. --from NODE brings that node's data here; --force declares this node's disk "
+         "the truth, and the standby's content follows it (its history stays).",
+         "everstep adopt db --from beta",
+         Shape::document,
+         {kGroup},
+         {{"--from", "from", "NODE", "take this node's data"},
+          {"--force", "force", "", "this disk is the truth"}}},
+        {"pause",
+         "pause the replication link of a group",
+         "Ends the group's link; the primary goes on and keeps what the standby lacks, within its "
+         "limits. Nothing is lost by a pause that the primary's queue holds.",
+         "everstep pause db",
+         Shape::document,
+         {kGroup},
+         {}},
+        {"unpause",
+         "let the link of a group come up again",
+         "Ends a pause: the nodes connect and the standby catches up.",
+         "everstep unpause db",
+         Shape::document,
+         {kGroup},
+         {}},
+    };
+}
+
+std::vector<CommandSpec> make_commands() {
+    std::vector<CommandSpec> all;
+    for (auto part : {looking_commands, checking_commands, mark_commands, time_commands,
+                      role_commands, pki_commands}) {
+        for (CommandSpec& command : part()) all.push_back(std::move(command));
+    }
+    return all;
+}
+
+}  // namespace
+
+std::span<const CommandSpec> commands() {
+    static const std::vector<CommandSpec> all = make_commands();
+    return all;
+}
+
+const CommandSpec* find_command(std::string_view name) {
+    for (const CommandSpec& command : commands()) {
+        if (command.name == name) return &command;
+    }
+    return nullptr;
+}
+
+std::span<const OptionSpec> global_options() {
+    static const std::vector<OptionSpec> all = {
+        {"--config", "config", "FILE",
+         "the configuration (EVERSTEP_CONFIG; default /etc/everstep/everstep.toml)"},
+        {"--node", "node", "NAME",
+         "the node of this machine to talk to (EVERSTEP_NODE; default the host name)"},
+        {"--json", "json", "",
+         "machine-readable: one document on one line; log and events one object a line"},
+        {"--quiet", "quiet", "", "no progress and no confirmation; only what was asked for"},
+        {"--version", "version", "", "say which version this is, and end"},
+    };
+    return all;
+}
+
+}  // namespace everstep::cli

@@ -1,0 +1,85 @@
+// The lists and short answers: marks, exports, diff, export, gaps.
+#include "cli/render.hpp"
+
+namespace everstep::cli {
+namespace {
+
+const Value::List& items(const Value& list) {
+    static const Value::List kNone;
+    return list.as_list() != nullptr ? *list.as_list() : kNone;
+}
+
+std::string timeline_of(const Value& body) {
+    return printable(short_id(body.at("timeline").text()));
+}
+
+}  // namespace
+
+std::string gap_text(const Value& gap) {
+    std::string out = "gap: after step " + or_dash(gap.at("from"));
+    out += gap.at("to").is_null() ? ", still open" : " up to step " + or_dash(gap.at("to"));
+    if (!gap.at("reason").is_null()) out += ", " + printable(gap.at("reason").text());
+    if (!gap.at("bytes").is_null()) out += ", " + bytes_text(gap.at("bytes").number()) + " differ";
+    return out;
+}
+
+std::string uris_text(const Value& uris, const std::string& indent) {
+    Table table("ll");
+    if (const Value::Map* const map = uris.as_map()) {
+        for (const auto& [volume, uri] : *map) table.row({printable(volume), or_dash(uri)});
+    }
+    for (const Value& uri : items(uris)) table.line(or_dash(uri));
+    return table.take(indent);
+}
+
+std::string marks_text(const Value& list) {
+    if (items(list).empty()) return "no mark\n";
+    Table table("lrlll");
+    table.row({"NAME", "STEP", "TIMELINE", "CONSISTENCY", "PINNED"});
+    for (const Value& mark : items(list)) {
+        table.row({or_dash(mark.at("name")), or_dash(mark.at("lsn")), timeline_of(mark),
+                   or_dash(mark.at("consistency")), is_true(mark.at("pinned")) ? "yes" : "no"});
+    }
+    return table.take();
+}
+
+std::string exports_text(const Value& list) {
+    if (items(list).empty()) return "no export\n";
+    Table table("llrllll");
+    table.row({"ID", "GROUP", "STEP", "TIMELINE", "WRITABLE", "VOLUME", "URI"});
+    for (const Value& item : items(list)) {
+        const Value::Map* const uris = item.at("uris").as_map();
+        if (uris == nullptr) continue;
+        for (const auto& [volume, uri] : *uris) {
+            table.row({or_dash(item.at("id")), or_dash(item.at("group")), or_dash(item.at("lsn")),
+                       timeline_of(item), is_true(item.at("writable")) ? "yes" : "no",
+                       printable(volume), or_dash(uri)});
+        }
+    }
+    return table.take();
+}
+
+std::string diff_text(const Value& list) {
+    if (items(list).empty()) return "the two points are equal\n";
+    Table table("lrr");
+    table.row({"VOLUME", "OFFSET", "LENGTH"});
+    std::uint64_t bytes = 0;
+    for (const Value& extent : items(list)) {
+        table.row({or_dash(extent.at("volume")), or_dash(extent.at("offset")),
+                   or_dash(extent.at("length"))});
+        bytes += extent.at("length").number();
+    }
+    return table.take() + count_text(items(list).size(), "extent") + ", " + bytes_text(bytes) +
+           " differ\n";
+}
+
+std::string export_text(const Value& body, bool quiet) {
+    if (quiet) return or_dash(body.at("uri")) + '\n';
+    std::string out = "export " + or_dash(body.at("id")) + " serves step " +
+                      or_dash(body.at("lsn")) + " of timeline " + timeline_of(body);
+    out += is_true(body.at("writable")) ? ", writable:\n" : ", read-only:\n";
+    const std::string uris = uris_text(body.at("uris"), "  ");
+    return out + (uris.empty() ? "  " + or_dash(body.at("uri")) + '\n' : uris);
+}
+
+}  // namespace everstep::cli

@@ -1,0 +1,157 @@
+// `everstep status`: a block for each group.
+#include <algorithm>
+#include <array>
+
+#include "cli/render.hpp"
+
+namespace everstep::cli {
+namespace {
+
+constexpr std::array<const char*, 7> kChain = {"captured", "queued",  "sealed", "sent",
+                                               "received", "durable", "applied"};
+
+std::string field(const std::string& name, const std::string& text) {
+    std::string line = "  " + name;
+    line.resize(std::max(line.size() + 2, std::size_t{15}), ' ');
+    return line + text + '\n';
+}
+
+// The reason of a state, on a line of its own: it may be long.
+std::string why_text(const Value& of) {
+    const std::string why = of.at("why").text();
+    return why.empty() || why == of.at("state").text() ? "" : field("", printable(why));
+}
+
+std::string positions_text(const Value& positions) {
+    Table table("rrrrrrr");
+    std::vector<std::string> names, numbers;
+    for (const char* const stage : kChain) {
+        names.emplace_back(stage);
+        numbers.push_back(or_dash(positions.at(stage)));
+    }
+    table.row(names);
+    table.row(numbers);
+    const std::string both = table.take();
+    const std::size_t end = both.find('\n');
+    return field("positions", both.substr(0, end)) +
+           field("", both.substr(end + 1, both.size() - end - 2));
+}
+
+std::string lag_of(const Value& from) {
+    const Value& steps = from.at("lag_steps");
+    if (steps.is_null()) return {};
+    std::string out = count_text(steps.number(), "step");
+    if (!from.at("lag_bytes").is_null()) out += ", " + bytes_text(from.at("lag_bytes").number());
+    if (!from.at("lag_seconds").is_null()) out += ", " + seconds_text(real(from.at("lag_seconds")));
+    return out;
+}
+
+// The group's own lag, else that of the standby that is furthest behind, else what is not applied
+// yet.
+std::string lag_text(const Value& group) {
+    if (const std::string own = lag_of(group); !own.empty()) return own;
+    const Value* furthest = nullptr;
+    if (const Value::List* const peers = group.at("peers").as_list()) {
+        for (const Value& peer : *peers) {
+            if (peer.at("lag_steps").is_null()) continue;
+            if (furthest == nullptr ||
+                peer.at("lag_steps").number() > furthest->at("lag_steps").number()) {
+                furthest = &peer;
+            }
+        }
+    }
+    if (furthest != nullptr) return lag_of(*furthest);
+    const Value& positions = group.at("positions");
+    const std::uint64_t captured =
+        std::max(positions.at("captured").number(), positions.at("received").number());
+    const std::uint64_t applied = positions.at("applied").number();
+    if (positions.at("applied").is_null() || captured < applied) return {};
+    return count_text(captured - applied, "step") + " not applied yet";
+}
+
+std::string history_text(const Value& history) {
+    if (history.as_map() == nullptr || history.at("head").is_null()) return {};
+    std::string out =
+        "steps " + or_dash(history.at("oldest")) + " .. " + or_dash(history.at("head"));
+    const Value& gaps = history.at("gaps");
+    const std::uint64_t count = gaps.as_list() != nullptr ? gaps.as_list()->size() : gaps.number();
+    if (!history.at("bytes").is_null()) out += ", " + bytes_text(history.at("bytes").number());
+    out += count == 0 ? ", no gap" : ", " + count_text(count, "gap");
+    std::string block = field("history", out);
+    if (!history.at("oldest_time").is_null()) {
+        block += field(
+            "", or_dash(history.at("oldest_time")) + " .. " + or_dash(history.at("head_time")));
+    }
+    if (gaps.as_list() != nullptr) {
+        for (const Value& gap : *gaps.as_list()) block += field("", gap_text(gap));
+    }
+    return block;
+}
+
+std::string peer_text(const Value& peer) {
+    std::string out = or_dash(peer.at("state"));
+    if (!peer.at("replica").is_null()) out += "; " + or_dash(peer.at("replica"));
+    if (!peer.at("copied").is_null())
+        out += ", " + bytes_text(peer.at("copied").number()) + " copied";
+    std::string block = field("peer " + or_dash(peer.at("node")), out) + why_text(peer);
+    std::string positions;
+    for (const char* const stage : {"received", "durable", "applied"}) {
+        if (peer.at(stage).is_null()) continue;
+        positions +=
+            (positions.empty() ? "" : ", ") + std::string(stage) + ' ' + or_dash(peer.at(stage));
+    }
+    if (const std::string lag = lag_of(peer); !lag.empty()) positions += "; behind by " + lag;
+    if (!positions.empty()) block += field("", positions);
+    if (!peer.at("behind_since").is_null()) {
+        block += field("", "not counted by ack since step " + or_dash(peer.at("behind_since")));
+    }
+    return block;
+}
+
+std::string volume_text(const Value& volume) {
+    const Value& size = volume.at("size");
+    std::string out = size.is_null() ? "size not known" : bytes_text(size.number());
+    out += ", " + or_dash(volume.at("device"));
+    if (!volume.at("capture").is_null()) out += ", " + or_dash(volume.at("capture"));
+    if (!volume.at("uri").is_null()) out += ", " + or_dash(volume.at("uri"));
+    return field("volume " + or_dash(volume.at("name")), out);
+}
+
+std::string group_text(const Value& group) {
+    std::string out = or_dash(group.at("name")) + ": " + or_dash(group.at("role")) + ", " +
+                      or_dash(group.at("state")) + '\n' + why_text(group);
+    const std::string number = or_dash(group.at("timeline_number"));
+    std::string line = group.at("timeline").is_null()
+                           ? std::string("none yet")
+                           : number + " (" + short_id(group.at("timeline").text()) + ')';
+    out += field("timeline", line);
+    if (!group.at("ack_in_force").is_null()) {
+        out += field("ack", or_dash(group.at("ack_in_force")) + " in force");
+    }
+    if (!group.at("held_at").is_null()) {
+        out += field("held",
+                     "at step " + or_dash(group.at("held_at")) + "; everstep resume applies again");
+    }
+    if (group.at("positions").as_map() != nullptr) out += positions_text(group.at("positions"));
+    if (const std::string lag = lag_text(group); !lag.empty()) out += field("lag", lag);
+    out += history_text(group.at("history"));
+    if (const Value::List* const peers = group.at("peers").as_list()) {
+        for (const Value& peer : *peers) out += peer_text(peer);
+    }
+    if (const Value::List* const volumes = group.at("volumes").as_list()) {
+        for (const Value& volume : *volumes) out += volume_text(volume);
+    }
+    return out;
+}
+
+}  // namespace
+
+std::string status_text(const Value& body) {
+    std::string out = "node " + or_dash(body.at("node")) + '\n';
+    const Value::List* const groups = body.at("groups").as_list();
+    if (groups == nullptr || groups->empty()) return out + "no group\n";
+    for (const Value& group : *groups) out += '\n' + group_text(group);
+    return out;
+}
+
+}  // namespace everstep::cli

@@ -1,0 +1,13 @@
+// CRC32C for damage, XXH3-128 for identity. Pure functions; any thread.
+#pragma once
+
+#include "common/base/types.hpp"
+
+namespace everstep {
+// CRC32C (Castagnoli, RFC 3720 B.4: reflected, initial and final XOR ~0); `seed` is the CRC of the
+// bytes before.
+[[nodiscard]] std::uint32_t crc32c(Bytes bytes, std::uint32_t seed = 0);
+[[nodiscard]] Hash128 xxh3_128(Bytes bytes);
+[[nodiscard]] std::string hex(const Hash128& hash);
+[[nodiscard]] bool is_zero(Bytes bytes);
+}  // namespace everstep

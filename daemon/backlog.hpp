@@ -1,0 +1,80 @@
+// Backlog (walk, stage 2 to 4): the sealed frames that some standby has not made durable, oldest
+// first: in memory up to a limit, then in the spool on disk. At a clean stop all of them go to the
+// spool, so that a start continues.
+//
+// Thread: the node's loop. Blocks on the spool's disk (buffered writes).
+// Invariants: frames are consecutive by seq; a frame is dropped only below every standby's durable
+// position (or all of them by clear(): then each standby needs a resync); the spool holds the
+// frames' own bytes. After a crash the spool is void: what a start reads is only what stop() stored
+// (the group's record says so).
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <string>
+
+#include "common/base/frame.hpp"
+#include "common/io/file.hpp"
+
+namespace everstep::daemon {
+
+struct BacklogOptions {
+    std::string directory;  // of the spool
+    ByteCount memory_bytes;
+    ByteCount spool_bytes;
+};
+
+class Backlog {
+  public:
+    Backlog(io::FileSystem& files, BacklogOptions options);
+    // Empties the spool's directory, durably: what it holds belongs to another life.
+    [[nodiscard]] Status discard_spool();
+    // Reads what stop() stored; the frames must chain up to `tip`. corrupt names file and offset.
+    [[nodiscard]] Status load_spool(const Uuid& group);
+    // no_space: memory and spool are full (or the spool's disk is): the caller clears.
+    [[nodiscard]] Status push(const FramePtr& frame);
+    [[nodiscard]] Status store_all();  // everything is in the spool and durable
+    void drop_through(FrameSeq seq);
+    void clear();
+
+    [[nodiscard]] bool empty() const { return frames_.empty(); }
+    [[nodiscard]] FrameSeq first_seq() const;  // of an empty one: 0
+    [[nodiscard]] FrameSeq last_seq() const;
+    [[nodiscard]] bool has(FrameSeq seq) const;
+    [[nodiscard]] Result<FramePtr> frame(FrameSeq seq) const;  // from memory or the spool
+    [[nodiscard]] const FrameHeader& header(FrameSeq seq) const;
+    [[nodiscard]] std::uint64_t bytes() const { return bytes_; }
+    [[nodiscard]] std::uint64_t bytes_behind(FrameSeq seq) const;  // of the frames after `seq`
+
+  private:
+    struct SpoolFile {
+        std::string path;
+        std::unique_ptr<io::File> file;
+        std::uint64_t bytes = 0;
+    };
+    struct Kept {
+        FrameHeader header;
+        std::uint32_t bytes = 0;
+        std::uint64_t end_bytes = 0;  // of all frames ever pushed, behind this one
+        FramePtr memory;              // null: in the spool
+        std::shared_ptr<SpoolFile> file;
+        ByteOffset offset;
+    };
+    [[nodiscard]] const Kept& kept(FrameSeq seq) const;
+    [[nodiscard]] Status spill(Kept& kept);
+    [[nodiscard]] Status load_file(const std::string& name, const Uuid& group);
+    void forget();  // as clear(), but the spool's files stay
+    void keep(FrameHeader header, std::uint32_t bytes, FramePtr memory);
+
+    io::FileSystem& files_;
+    BacklogOptions options_;
+    std::deque<Kept> frames_;
+    std::shared_ptr<SpoolFile> open_;
+    std::uint64_t next_file_ = 1;
+    std::uint64_t bytes_ = 0;
+    std::uint64_t memory_bytes_ = 0;
+    std::uint64_t spool_bytes_ = 0;
+    std::uint64_t pushed_bytes_ = 0;
+};
+
+}  // namespace everstep::daemon

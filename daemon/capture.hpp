@@ -1,0 +1,80 @@
+// Capture (walk, stage 1): where every source of writes meets the stages behind it. A volume that
+// has done a write says so here; the write gets its LSN, is copied once into the open frame, and
+// its answer is held as `ack` wants. Thread: the capture thread of its group; one object per group,
+// so its volumes share one order. Invariants: only writes that succeeded come here, in the order in
+// which the device ends; an answer leaves only through answer(); each frame is delivered once, in
+// order.
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "common/net/loop.hpp"
+#include "daemon/ack_gate.hpp"
+#include "daemon/order.hpp"
+#include "daemon/seal.hpp"
+
+namespace everstep::daemon {
+
+struct CaptureOptions {
+    Uuid group;
+    journal::Tip tip;
+    bool new_timeline = false;      // the tip is the branch point
+    bool seal_every_batch = false;  // somebody waits for a standby's, or the store's, answer
+    const Clock* clock = nullptr;
+};
+
+// What a request gets that was under way when its volume stopped serving.
+[[nodiscard]] inline Status serving_ended() {
+    return Status(ErrorCode::closed, "the volume is not served any more");
+}
+
+// A volume of the group as the pipeline sees it, besides serving it as a BlockDevice.
+class CapturedVolume : public BlockDevice {
+  public:
+    // The content as of the newest LSN, all of whose writes are complete; for a resync. Capture
+    // thread; blocks.
+    [[nodiscard]] virtual Status read_now(ByteOffset offset, MutableBytes to) = 0;
+    // Tries again what failed; ships what could be read as a `reread` write.
+    virtual void tick() {}
+    // No write of this volume is without its LSN (a range whose write failed is read again first).
+    [[nodiscard]] virtual bool clean() const { return true; }
+    [[nodiscard]] virtual Status sync() = 0;  // blocks
+    // The clients are about to go: waits for reads that fill their buffers; what is under way ends
+    // with an error.
+    virtual void detach() = 0;
+};
+
+class Capture {
+  public:
+    using Event = std::function<void(const std::string& kind, const std::string& text)>;
+    Capture(net::Loop& loop, const CaptureOptions& options, SealStage::Deliver deliver,
+            Event event);
+
+    Lsn captured(const CapturedWrite& write);         // copies the payload
+    void flush_mark(Lsn behind, VolumeIndex volume);  // a flush submitted at `behind` has succeeded
+    void answer(Lsn lsn, BlockSink& sink, std::uint64_t token) { gate_.hold(lsn, sink, token); }
+    void end_of_batch();
+    void seal();
+    void put_mark(const MarkBody& mark);  // at the newest step; sealed at once
+    void name_gap();                      // seals; the next frame is the first behind a gap
+
+    [[nodiscard]] Lsn newest() const { return order_.newest(); }
+    [[nodiscard]] WallTime step_time() const { return order_.step_time(); }
+    [[nodiscard]] const journal::Tip& sealed() const { return seal_.tip(); }
+    [[nodiscard]] AckGate& gate() { return gate_; }
+    void set_seal_every_batch(bool every) { seal_every_batch_ = every; }
+
+  private:
+    void read_clocks();
+    bool seal_every_batch_;
+    bool clocks_read_ = false;
+    bool timer_set_ = false;
+    Event event_;
+    AckGate gate_;
+    OrderStage order_;
+    SealStage seal_;
+    net::Timer timer_;
+};
+
+}  // namespace everstep::daemon

@@ -1,0 +1,284 @@
+// Group: what the command line asks of it, but takeover.
+#include <algorithm>
+
+#include "daemon/group.hpp"
+#include "daemon/volume_files.hpp"
+
+namespace everstep::daemon {
+
+wire::AdminReply error_reply(const Status& status) {
+    wire::AdminReply reply;
+    reply.error = status.code();
+    reply.message = status.message();
+    return reply;
+}
+
+bool serves_group(const wire::AdminReply& told) {
+    const Value::List* groups = told.body.at("groups").as_list();
+    return told.error == ErrorCode::ok && groups != nullptr && !groups->empty() &&
+           groups->front().at("role").text() == "primary" &&
+           groups->front().at("state").text() == "serving";
+}
+
+std::string argument(const wire::AdminRequest& request, const std::string& name) {
+    const auto at = request.arguments.find(name);
+    return at == request.arguments.end() ? "" : at->second;
+}
+
+std::string Group::history_node() const {
+    if (has_history_here()) return {};
+    return context_.group->standbys.size() == 1 && context_.group->standbys[0] != context_.node
+               ? context_.group->standbys[0]
+           : context_.peers().size() == 1 ? context_.peers()[0]
+                                          : "";
+}
+
+void Group::run(const wire::AdminRequest& request, AdminAnswer answer) {
+    const std::string& verb = request.verb;
+    if (verb == "takeover") return takeover(request, answer);
+    if (taking_over_ && (verb == "adopt" || verb == "rewind" || verb == "resume")) {
+        answer(error_reply(Status(ErrorCode::refused, "a takeover is under way")));
+        return;
+    }
+    if (verb == "adopt") return adopt(request, answer);
+    if (verb == "pause" || verb == "unpause") return pause(verb == "pause", answer);
+    const bool at_head = argument(request, "at").empty();
+    if (verb == "mark" && at_head && primary_ && primary_->state() == Primary::State::serving) {
+        return mark(request, answer);
+    }
+    if (!has_history_here()) {
+        const std::string why = standby_ ? standby_->why() : failed_;
+        answer(
+            error_reply(Status(ErrorCode::refused, "this node has no history of group " + name() +
+                                                       (why.empty() ? "" : ": " + why))));
+        return;
+    }
+    if (verb == "export") return export_point(request, answer);
+    const bool moves = verb == "rewind" || verb == "resume";
+    if (moves && primary_) {
+        answer(error_reply(Status(ErrorCode::refused,
+                                  "the replica is served here, it cannot be moved; "
+                                  "`everstep export` serves any step beside it")));
+        return;
+    }
+    if (!moves || argument(request, "dry_run") == "1")
+        return standby_->commands()->run(request, std::move(answer));
+    standby_->commands()->run(
+        request, [this, alive = alive_, verb, answer](const wire::AdminReply& reply) {
+            const bool done = reply.error == ErrorCode::ok && !reply.more;
+            if (*alive != nullptr && done) {
+                context_.event(verb, "the replica went from step " + reply.body.at("from").text() +
+                                         " to step " + reply.body.at("lsn").text());
+            }
+            answer(reply);
+        });
+}
+
+void Group::export_point(const wire::AdminRequest& request, const AdminAnswer& answer) {
+    const Result<Point> point = standby_->commands()->resolve(argument(request, "point"));
+    if (!point.ok()) {
+        answer(error_reply(point.status()));
+        return;
+    }
+    ExportRequest wanted;
+    wanted.group = name();
+    wanted.point = *point;
+    wanted.socket = argument(request, "socket");
+    const std::string volume = argument(request, "volume");
+    for (std::size_t i = 0; i < context_.record.volumes.size(); ++i) {
+        const VolumeRecord& one = context_.record.volumes[i];
+        if (volume.empty() || volume == one.name) wanted.volumes.emplace_back(VolumeIndex(i), one);
+    }
+    if (wanted.volumes.empty()) {
+        answer(
+            error_reply(Status(ErrorCode::usage, "group " + name() + " has no volume " + volume)));
+        return;
+    }
+    const Result<Value> made = exports_.add(*standby_->standby(), wanted);
+    if (!made.ok()) {
+        answer(error_reply(made.status()));
+        return;
+    }
+    context_.event("export",
+                   "export " + made->at("id").text() + " of step " + made->at("lsn").text());
+    wire::AdminReply reply;
+    reply.body = *made;
+    answer(reply);
+}
+
+void Group::mark(const wire::AdminRequest& request, const AdminAnswer& answer) {
+    MarkBody body;
+    body.name = argument(request, "name");
+    body.consistency =
+        argument(request, "consistency").empty() ? "crash" : argument(request, "consistency");
+    body.pinned = argument(request, "pin") == "1";
+    const Status named = check_mark_name(body.name);
+    if (!named.ok()) {
+        answer(error_reply(named));
+        return;
+    }
+    const auto put = [this, alive = alive_, body, answer] {
+        if (*alive == nullptr) return;
+        if (!primary_) {
+            answer(error_reply(
+                Status(ErrorCode::refused, "this node is not the primary of the group any more")));
+            return;
+        }
+        primary_->put_mark(body, [body, answer](const Result<Point>& at) {
+            if (!at.ok()) {
+                answer(error_reply(at.status()));
+                return;
+            }
+            wire::AdminReply reply;
+            reply.body = Value::map();
+            reply.body.set("name", body.name);
+            reply.body.set("lsn", at->lsn.value());
+            reply.body.set("timeline", at->timeline.hex());
+            reply.body.set("pinned", body.pinned);
+            reply.body.set("consistency", body.consistency);
+            answer(reply);
+        });
+    };
+    // The names are the history's: it is asked first where it can be reached.
+    wire::AdminRequest marks{"marks", {{"group", name()}}};
+    const auto check = [body, answer, put](const wire::AdminReply& reply) {
+        const Value::List* list = reply.body.as_list();
+        const bool taken =
+            list != nullptr && std::any_of(list->begin(), list->end(), [&](const Value& one) {
+                return one.at("name").text() == body.name;
+            });
+        if (reply.error == ErrorCode::ok && taken) {
+            answer(error_reply(Status(ErrorCode::exists, "the name " + body.name + " is taken")));
+        } else if (!reply.more) {
+            put();
+        }
+    };
+    if (has_history_here()) {
+        standby_->commands()->run(marks, check);
+    } else if (!history_node().empty()) {
+        relay_(history_node(), marks, check);
+    } else {
+        put();
+    }
+}
+
+void Group::pause(bool paused, const AdminAnswer& answer) {
+    if (!primary_) {
+        answer(
+            error_reply(Status(ErrorCode::refused, "this node is not the primary of group " +
+                                                       name() + "; this is asked of the primary")));
+        return;
+    }
+    primary_->set_paused(paused);
+    wire::AdminReply reply;
+    reply.body = Value::map();
+    answer(reply);
+}
+
+void Group::adopt(const wire::AdminRequest& request, const AdminAnswer& answer) {
+    const std::string from = argument(request, "from");
+    const bool force = argument(request, "force") == "1";
+    if (from.empty() == !force) {
+        answer(error_reply(Status(ErrorCode::usage, "either --from NODE or --force")));
+        return;
+    }
+    const std::vector<std::string> peers = context_.peers();
+    if (!force && std::find(peers.begin(), peers.end(), from) == peers.end()) {
+        answer(
+            error_reply(Status(ErrorCode::usage, from + " is no other member of group " + name())));
+        return;
+    }
+    if (force && !primary_) {
+        answer(error_reply(Status(ErrorCode::refused,
+                                  "this node is a standby; --force is for a primary whose disk is "
+                                  "the truth, --from NODE takes the data of NODE")));
+        return;
+    }
+    if (force || primary_serves()) return adopt_as_primary(force, from, answer);
+    // Nothing is given up before the other node is known to serve.
+    relay_(from, {"status", {{"group", name()}}},
+           [this, alive = alive_, from, answer](const wire::AdminReply& told) {
+               if (*alive != nullptr && !told.more) adopt_from(from, told, answer);
+           });
+}
+
+bool Group::primary_serves() const {
+    return primary_ && primary_->state() == Primary::State::serving;
+}
+
+// From the primary as its standby; from a standby as the primary that goes on with its data.
+void Group::adopt_from(const std::string& from, const wire::AdminReply& told,
+                       const AdminAnswer& answer) {
+    const bool serves = serves_group(told);
+    if (primary_ && (!serves || primary_serves())) {
+        adopt_as_primary(false, from, answer);
+    } else if (told.error != ErrorCode::ok) {
+        answer(error_reply(Status(told.error, told.message)));
+    } else if (!serves || taking_over_) {
+        answer(error_reply(Status(ErrorCode::refused, from + " does not serve group " + name() +
+                                                          "; nothing was changed here")));
+    } else {
+        adopt_as_standby(from, answer);
+    }
+}
+
+void Group::adopt_as_primary(bool force, const std::string& from, const AdminAnswer& answer) {
+    primary_->adopt_soon(force, from, [this, alive = alive_, answer](const Status& status) {
+        if (*alive == nullptr) return;
+        if (!status.ok()) {
+            answer(error_reply(status));
+            return;
+        }
+        wire::AdminReply reply;
+        reply.body = Value::map();
+        reply.body.set("role", "primary");
+        reply.body.set("timeline", context_.record.tip.point.timeline.hex());
+        reply.body.set("lsn", context_.record.tip.point.lsn.value());
+        answer(reply);
+    });
+}
+
+// Becomes an empty standby: the other node, which serves or will serve, copies everything here.
+void Group::adopt_as_standby(const std::string& from, const AdminAnswer& answer) {
+    exports_.remove_group(name());
+    if (primary_) primary_->fence();
+    primary_.reset();
+    standby_.reset();
+    GroupRecord& record = context_.record;
+    const GroupRecord before = record;
+    record.refused.clear();
+    record.pulling.clear();
+    record.role = wire::Role::standby;
+    record.group = Uuid();  // taken from the primary that greets it
+    record.serves_store = false;
+    record.clean = false;
+    record.peers.clear();
+    record.timelines.clear();
+    record.tip = record.step = journal::Tip();
+    record.volumes.clear();
+    bool made = false;
+    Status status = journal::Store::wipe(*context_.files, context_.directory + "/store");
+    if (status.ok()) status = prepare_volumes(context_, made);
+    if (status.ok()) status = context_.save();
+    if (!status.ok()) {  // as the disk has it; the order can be given again
+        record = before;
+        start_role();
+        answer(error_reply(status));
+        return;
+    }
+    standby_ = std::make_unique<StandbyRole>(context_);
+    status = standby_->open();
+    if (!status.ok()) {
+        answer(error_reply(status));
+        return;
+    }
+    context_.event("adopt", "takes the data of " + from + ": an empty standby now");
+    wire::AdminReply reply;
+    reply.body = Value::map();
+    reply.body.set("role", "standby");
+    reply.body.set("timeline", Value());
+    reply.body.set("lsn", Value());
+    answer(reply);
+}
+
+}  // namespace everstep::daemon

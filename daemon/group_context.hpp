@@ -1,0 +1,49 @@
+// GroupContext: what the parts of one group on this node share. Owned by the group; everything in
+// it lives as long. Thread: the node's loop.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "common/base/clock.hpp"
+#include "common/base/config.hpp"
+#include "common/io/state_file.hpp"
+#include "common/net/stream.hpp"
+#include "daemon/events.hpp"
+#include "daemon/group_record.hpp"
+
+namespace everstep::daemon {
+
+struct GroupContext {
+    net::Loop* loop = nullptr;
+    io::FileSystem* files = nullptr;
+    const Clock* clock = nullptr;
+    const Config* config = nullptr;
+    const GroupConfig* group = nullptr;
+    std::string node;
+    Uuid node_id;
+    std::string directory;  // of the group's state
+    std::shared_ptr<net::TlsContext> tls;
+    Events* events = nullptr;
+    GroupRecord record;
+
+    void event(const std::string& kind, const std::string& text) const {
+        events->add(group->name, kind, text);
+    }
+    // Durable when it returns ok.
+    [[nodiscard]] Status save() const {
+        return io::save_state(*files, directory + "/group", pack_record(record))
+            .with_context("group " + group->name);
+    }
+    // The other members of the group.
+    [[nodiscard]] std::vector<std::string> peers() const {
+        std::vector<std::string> names;
+        for (const std::string& name : group->members()) {
+            if (name != node) names.push_back(name);
+        }
+        return names;
+    }
+};
+
+}  // namespace everstep::daemon

@@ -1,0 +1,62 @@
+// GroupRecord: what a node keeps durably of its part in a group: role, ids, volumes, timelines, how
+// it last stopped. One small state file, replaced as a whole (common/io/state_file.hpp); text, "key
+// = value" lines. Thread: the node's loop; saving blocks on the disk. Invariants: it is saved
+// before what depends on it happens: a role before serving, "not clean" before the first write of a
+// run, a loss of `ack` before the first write acknowledged alone.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "common/io/file.hpp"
+#include "journal/history_types.hpp"
+#include "proto/messages.hpp"
+
+namespace everstep::daemon {
+
+struct VolumeRecord {
+    std::string name;
+    Uuid id;
+    ByteCount size;
+    io::FileIdentity identity;
+    Hash128 samples{};  // of 256 sampled blocks, at the last clean stop (zero: not taken)
+    std::uint32_t sampled_data = 0;  // how many of them held anything but zeroes
+};
+
+// What a primary knows of one standby across restarts.
+struct PeerRecord {
+    std::optional<Lsn> behind_since;  // writes from here on were acknowledged without it
+    std::string compare;              // not empty: order was lost, why; a resync brings it back
+};
+
+struct GroupRecord {
+    Uuid group;
+    wire::Role role = wire::Role::none;
+    bool serves_store = false;    // promoted, or with no standby: the store is what is served
+    bool unserved = false;        // nothing was ever written on the newest of `timelines`
+    std::uint64_t takeovers = 0;  // by the operator's word, as far as known: the larger line wins
+    bool clean = false;           // the last stop was; consumed at the next start
+    bool zero_origin = false;     // the volumes were made by us, all zeroes at LSN 0
+    bool ack_kept = false;        // what is acknowledged is durable on enough standbys: they may be
+                                  // trusted after an unclean stop
+    Lsn acked;  // with ack_kept: so far at least; a standby that ends before it has lost some
+    std::string refused;  // why this node takes no part
+    std::string pulling;  // the node whose content is being written over the volumes: they hold a
+                          // mix until it is all there
+    Point pulled;         // the step of it
+    std::vector<VolumeRecord> volumes;
+    std::vector<journal::TimelineInfo> timelines;  // a primary's path, parents first
+    journal::Tip tip;                              // a primary's furthest position known
+    journal::Tip step;  // the same, with the frame that contains it: what a branch chains to
+    std::map<std::string, PeerRecord> peers;
+};
+
+[[nodiscard]] std::string pack_record(const GroupRecord& record);
+[[nodiscard]] Result<GroupRecord> unpack_record(std::string_view text);  // corrupt names the line
+
+// LSN, hash, seq and step time of a tip on one line of text, and back.
+[[nodiscard]] std::string pack_tip(const journal::Tip& tip);
+[[nodiscard]] Result<journal::Tip> unpack_tip(std::string_view text);
+
+}  // namespace everstep::daemon

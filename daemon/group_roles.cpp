@@ -1,0 +1,203 @@
+// Group: taking up a role at a start, and losing it.
+#include <fmt/format.h>
+
+#include "daemon/group.hpp"
+#include "daemon/lineage.hpp"
+#include "daemon/volume_files.hpp"
+
+namespace everstep::daemon {
+
+Group::Group(GroupContext context, Exports& exports, Relay relay)
+    : context_(std::move(context)),
+      exports_(exports),
+      relay_(std::move(relay)),
+      alive_(std::make_shared<Group*>(this)) {}
+
+Group::~Group() {
+    *alive_ = nullptr;
+    exports_.remove_group(name());
+    primary_.reset();
+    standby_.reset();
+}
+
+Status Group::load() {
+    EVERSTEP_TRY(context_.files->make_directory(context_.directory));
+    const std::string path = context_.directory + "/group";
+    const Result<std::string> text = io::load_state(*context_.files, path);
+    if (text.status().code() == ErrorCode::not_found) return {};
+    if (!text.ok()) return text.status();
+    Result<GroupRecord> record = unpack_record(*text);
+    if (!record.ok()) return record.status().with_context(path);
+    context_.record = std::move(*record);
+    return {};
+}
+
+void Group::fail(const std::string& why) {
+    failed_ = why;
+    context_.event("alarm-failed", why);
+}
+
+void Group::start() {
+    const Status loaded = load();
+    if (!loaded.ok()) {
+        fail(loaded.message());
+        return;
+    }
+    record_read_ = true;
+    start_role();
+}
+
+void Group::start_role() {
+    failed_.clear();
+    GroupRecord& record = context_.record;
+    bool made = false;
+    const Status prepared = prepare_volumes(context_, made);
+    if (!prepared.ok()) {
+        fail(prepared.message());
+        return;
+    }
+    const bool primary =
+        record.role == wire::Role::primary ||
+        (record.role == wire::Role::none && context_.group->primary == context_.node);
+    if (primary && context_.group->standbys.empty()) record.serves_store = true;
+    if (primary && !record.serves_store) {
+        start_primary(made);
+        return;
+    }
+    standby_ = std::make_unique<StandbyRole>(context_);
+    if (!record.refused.empty()) {
+        standby_->set_refused(record.refused);
+        if (!record.serves_store) return;  // its history stays readable
+    }
+    if (primary && record.group.nil()) {
+        record.group = Uuid::random();
+        const Status saved = context_.save();  // before the store bears it
+        if (!saved.ok()) {
+            fail(saved.message());
+            return;
+        }
+    }
+    const Status opened = standby_->open();
+    if (!opened.ok()) context_.event("alarm-failed", opened.message());
+    if (!primary || !opened.ok()) return;
+    if (!record.unserved || !standby_->standby()->store().has_history()) {
+        start_primary(made);
+        return;
+    }
+    standby_->seal_off(Status(ErrorCode::refused, context_.node + " took over"));
+    begin_taken([this, alive = alive_, made](const Status& status) {
+        if (*alive == nullptr) return;
+        if (status.ok()) return start_primary(made);
+        fail(status.message());
+    });
+}
+
+void Group::make_primary() {
+    PrimaryEvents events;
+    events.on_demoted = [this](const StartDecision& decision) { demoted(decision); };
+    events.append_timeline = [this](const journal::TimelineInfo& timeline,
+                                    std::function<void(Status)> done) {
+        begin_store(timeline, std::move(done));
+    };
+    standby::Standby* store = context_.record.serves_store ? standby_->standby() : nullptr;
+    if (store != nullptr) store->set_serving(true);
+    primary_ = std::make_unique<Primary>(context_, store, std::move(events));
+}
+
+void Group::start_primary(bool volumes_made) {
+    make_primary();
+    primary_->start(volumes_made);
+}
+
+void Group::begin_store(const journal::TimelineInfo& timeline, std::function<void(Status)> done) {
+    standby::Standby& store = *standby_->standby();
+    if (!store.store().has_history()) {
+        journal::Tip base;
+        base.point = {timeline.id, timeline.branch_lsn};
+        base.step_time = context_.record.tip.step_time;
+        store.begin_history(context_.record.timelines, base, std::move(done));
+        return;
+    }
+    store.journal_task(
+        [timeline](journal::Store& history) -> Status {
+            EVERSTEP_TRY(history.append_timeline(timeline));
+            return history.sync();
+        },
+        std::move(done));
+}
+
+// A peer took over. What this node's disk holds beyond the branch is not on the peer: it stays
+// untouched until the operator says `adopt`.
+void Group::demoted(const StartDecision& decision) {
+    GroupRecord& record = context_.record;
+    const bool exact = record.clean || (primary_ && primary_->serves());
+    if (primary_) primary_->fence();
+    const Lsn newest = std::max(record.tip.point.lsn, primary_ ? primary_->captured() : Lsn());
+    record.role = wire::Role::standby;
+    record.refused =
+        decision.why +
+        fmt::format(
+            "; the newest step of this node {} {} of timeline {}: nothing is discarded by "
+            "itself, `everstep adopt {} --from {}` takes {}'s data",
+            exact ? "is" : "was not recorded, for it did not stop cleanly; it is at least",
+            newest.value(), record.tip.point.timeline.hex(), name(), decision.peer, decision.peer);
+    record.clean = false;
+    const Status saved = context_.save();
+    context_.event("alarm-demoted", record.refused);
+    if (!saved.ok()) context_.event("alarm-state", saved.message());
+    exports_.remove_group(name());
+    primary_.reset();
+    if (!standby_) standby_ = std::make_unique<StandbyRole>(context_);
+    standby_->seal_off(Status(ErrorCode::refused, record.refused));
+}
+
+void Group::stop(std::function<void()> done) {
+    exports_.remove_group(name());
+    const auto close = [this, done = std::move(done)] {
+        primary_.reset();
+        if (standby_) standby_->stop();
+        standby_.reset();
+        done();
+    };
+    if (primary_) {
+        primary_->stop([alive = alive_, close] {
+            if (*alive != nullptr) (*alive)->context_.loop->post(close);
+        });
+    } else {
+        context_.loop->post(close);
+    }
+}
+
+void Group::on_link(std::unique_ptr<Link> link, const wire::Hello& hello) {
+    if (!primary_ && standby_) {
+        standby_->on_link(std::move(link), hello);
+        return;
+    }
+    wire::Hello answer;
+    answer.node = context_.node;
+    answer.node_id = context_.node_id;
+    Status why(ErrorCode::refused, failed_);
+    if (primary_) {
+        answer.group = primary_->group_state();
+        why = Status(ErrorCode::refused, context_.node + " has the role of primary");
+    } else {
+        wire::GroupState state;
+        state.group = name();
+        state.configuration = context_.group->canonical();
+        state.refused = failed_;
+        // What cannot be read may be anything; a node that was never in this group has nothing.
+        state.has_state = !record_read_ || !context_.record.group.nil();
+        state.takeovers = context_.record.takeovers;
+        state.timelines = to_wire(context_.record.timelines);
+        state.head = context_.record.tip.point;
+        answer.group = state;
+    }
+    answer.error = why.code();
+    answer.message = why.message();
+    link->send(answer);
+    link->close(why);
+    context_.loop->post([gone = std::shared_ptr<Link>(std::move(link))] {});
+    if (primary_ && hello.group) primary_->heard(*hello.group, hello.node);
+}
+
+}  // namespace everstep::daemon

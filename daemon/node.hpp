@@ -1,0 +1,78 @@
+// Node: one everstepd: its loop, its listener for other nodes, its admin socket, its groups.
+// Thread: start() before run(); run() is the node's loop. SIGTERM and SIGINT stop it cleanly;
+// SIGHUP reads the certificates again.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+
+#include "daemon/admin_server.hpp"
+#include "daemon/group.hpp"
+#include "daemon/relay.hpp"
+
+namespace everstep::daemon {
+
+// The certificate, key and CA of `node` fit together; an error names file, line and key of the
+// configuration.
+[[nodiscard]] Status check_tls(const Config& config, const std::string& node);
+
+class Node {
+  public:
+    Node(Config config, std::string name);
+    ~Node();
+    // Errors name the object: state directory in use, address taken, bad certificate.
+    [[nodiscard]] Status start();
+    void run();
+
+  private:
+    [[nodiscard]] Status open_state();
+    [[nodiscard]] Status load_tls();
+    [[nodiscard]] Status listen();
+    void start_groups();
+    void on_signal(int signal);
+    void stop();
+    // links from other nodes (node_links.cpp)
+    void accepted(net::StreamPtr stream);
+    [[nodiscard]] std::vector<std::uint64_t> links_of(const std::string& peer, bool greeted) const;
+    [[nodiscard]] Status greeted(std::uint64_t id, const wire::Hello& hello);
+    void relayed(std::uint64_t id, const wire::AdminRequest& request);
+    void drop(std::uint64_t id);
+    [[nodiscard]] wire::Hello hello() const;
+    // commands (node_commands.cpp)
+    void run_command(const wire::AdminRequest& request, bool relayed, AdminAnswer answer);
+    void run_for_group(const wire::AdminRequest& request, bool relayed, const AdminAnswer& answer);
+    void relay(const std::string& node, const wire::AdminRequest& request, AdminAnswer answer);
+    [[nodiscard]] std::string exports_node(const std::string& group) const;
+    void exports(const wire::AdminRequest& request, bool relayed, const AdminAnswer& answer);
+    void events(const wire::AdminRequest& request, const AdminAnswer& answer);
+    [[nodiscard]] wire::AdminReply no_group(const std::string& group) const;
+    [[nodiscard]] wire::AdminReply status(const std::string& group) const;
+
+    Config config_;
+    std::string name_;
+    const NodeConfig* self_ = nullptr;
+    Uuid id_;
+    net::Loop loop_;
+    std::unique_ptr<io::File> lock_;
+    Events events_;
+    std::shared_ptr<net::TlsContext> tls_;
+    std::unique_ptr<Exports> exports_;
+    std::unique_ptr<RelayClient> relay_;
+    std::map<std::string, std::unique_ptr<Group>> groups_;
+    struct Greeting {
+        std::unique_ptr<Link> link;
+        AdminClient requests;  // of a link that relays
+        bool greeted = false;
+        std::unique_ptr<net::Timer> deadline{};  // for its Hello
+    };
+    std::map<std::uint64_t, Greeting> greeting_;  // links before their Hello, and relaying ones
+    std::uint64_t next_link_ = 1;
+    std::unique_ptr<net::Listener> listener_;
+    std::unique_ptr<AdminServer> admin_;
+    std::unique_ptr<net::Signals> signals_;
+    std::size_t stopping_ = 0;
+    bool stopped_ = false;
+};
+
+}  // namespace everstep::daemon

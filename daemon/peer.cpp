@@ -1,0 +1,134 @@
+#include "daemon/peer.hpp"
+
+#include "daemon/stream_plan.hpp"
+
+namespace everstep::daemon {
+
+namespace {
+constexpr std::chrono::milliseconds kDialTimeout{3000};
+constexpr std::chrono::milliseconds kRetry{500};
+constexpr std::chrono::seconds kRetryRefused{2};
+}  // namespace
+
+Peer::Peer(const GroupContext& context, std::string name, PeerEvents events)
+    : context_(context),
+      name_(std::move(name)),
+      events_(std::move(events)),
+      retry_(*context.loop) {}
+
+Peer::~Peer() {
+    stop();
+}
+
+void Peer::stop() {
+    stopped_ = true;
+    retry_.cancel();
+    connecting_.reset();
+    if (link_) link_->close(Status(ErrorCode::ok, "the node stops"));
+    retire();
+}
+
+// A link may be in the middle of one of its callbacks: it goes when that has returned.
+void Peer::retire() {
+    greeted_ = false;
+    if (!link_) return;
+    context_.loop->post([link = std::shared_ptr<Link>(std::move(link_))] {});
+}
+
+void Peer::dial() {
+    if (stopped_ || paused_ || link_ || connecting_) return;
+    connecting_ = net::connect(
+        *context_.loop, context_.config->node(name_)->address, context_.tls, name_, kDialTimeout,
+        [this](Result<net::StreamPtr> stream) { connected(std::move(stream)); });
+}
+
+void Peer::connected(Result<net::StreamPtr> stream) {
+    context_.loop->post([gone = std::shared_ptr<net::Connecting>(std::move(connecting_))] {});
+    if (!stream.ok()) {
+        why_ = stream.status().message();
+        retry_.after(kRetry, [this] { dial(); });
+        return;
+    }
+    link_ = std::make_unique<Link>(*context_.loop, std::move(*stream));
+    LinkEvents events;
+    events.on_control = [this](const wire::Control& message) { return greeted(message); };
+    events.on_closed = [this](const Status& status) { ended(status); };
+    events.keepalive = events_.keepalive;
+    link_->start(std::move(events));
+    wire::Hello hello;
+    hello.node = context_.node;
+    hello.node_id = context_.node_id;
+    hello.group = events_.own_state();
+    link_->send(hello);
+}
+
+Status Peer::greeted(const wire::Control& message) {
+    if (std::holds_alternative<wire::Keepalive>(message)) return {};
+    const auto* hello = std::get_if<wire::Hello>(&message);
+    if (hello == nullptr) return Status(ErrorCode::corrupt, "a Hello was wanted first");
+    if (hello->protocol_min > wire::kProtocolMax || hello->protocol_max < wire::kProtocolMin) {
+        return Status(ErrorCode::version, "no protocol version in common");
+    }
+    if (hello->node != name_) return Status(ErrorCode::refused, "it calls itself " + hello->node);
+    if (hello->group) state_ = hello->group;
+    if (hello->error != ErrorCode::ok && !hello->group) return Status(hello->error, hello->message);
+    if (!hello->group) return Status(ErrorCode::corrupt, "a Hello without a group");
+    const std::string difference =
+        first_difference(events_.own_state().configuration, hello->group->configuration);
+    if (!difference.empty()) {
+        return Status(ErrorCode::refused, "the configurations differ: " + difference);
+    }
+    greeted_ = true;
+    refused_ = false;
+    why_.clear();
+    events_.on_greeted();
+    return {};
+}
+
+void Peer::start_session(LinkEvents events) {
+    told_.clear();
+    events.keepalive = events_.keepalive;
+    events.on_closed = [this](const Status& status) { ended(status); };
+    link_->start(std::move(events));
+}
+
+void Peer::ended(const Status& status) {
+    if (!link_) return;
+    refused_ = status.code() == ErrorCode::refused || status.code() == ErrorCode::version;
+    why_ = status.message();
+    if (told_ != why_) {
+        told_ = why_;
+        context_.event(refused_ ? "alarm-refused" : "link", link_story(name_, status));
+    }
+    retire();
+    events_.on_ended(status);
+    if (!stopped_ && !paused_) {
+        retry_.after(refused_ ? std::chrono::nanoseconds(kRetryRefused) : kRetry,
+                     [this] { dial(); });
+    }
+}
+
+void Peer::refuse(const Status& why) {
+    if (!link_) return;
+    link_->close(why);
+    ended(why);
+}
+
+void Peer::set_paused(bool paused) {
+    paused_ = paused;
+    if (paused) {
+        retry_.cancel();
+        connecting_.reset();
+        if (link_) refuse(Status(ErrorCode::closed, "paused"));
+    } else {
+        dial();
+    }
+}
+
+std::string Peer::link_state() const {
+    if (paused_) return "paused";
+    if (greeted_) return "connected";
+    return refused_ ? "refused" : "connecting";
+}
+
+}  // namespace everstep::daemon

@@ -1,0 +1,209 @@
+#include "daemon/pipeline.hpp"
+
+#include <future>
+
+#include "daemon/direct_volume.hpp"
+#include "daemon/resync_frame.hpp"
+#include "daemon/store_volume.hpp"
+
+namespace everstep::daemon {
+
+namespace {
+constexpr std::chrono::seconds kTick{1};
+}
+
+Pipeline::Pipeline(net::Loop& loop, PipelineOptions options, PipelineEvents events)
+    : node_(loop),
+      options_(std::move(options)),
+      events_(std::move(events)),
+      alive_(std::make_shared<Pipeline*>(this)) {
+    captured_ = options_.capture.tip.point.lsn.value();
+}
+
+Pipeline::~Pipeline() {
+    if (thread_.joinable()) stop();
+    *alive_ = nullptr;
+}
+
+Status Pipeline::start() {
+    std::promise<Status> opened;
+    thread_ = std::thread([this] { loop_.run(); });
+    loop_.post([this, &opened] { opened.set_value(open()); });
+    const Status status = opened.get_future().get();
+    if (!status.ok()) stop();
+    return status;
+}
+
+Status Pipeline::open() {
+    capture_ = std::make_unique<Capture>(
+        loop_, options_.capture, [this](const FramePtr& frame) { deliver(frame); },
+        [this](const std::string& kind, const std::string& text) {
+            node_.post([alive = alive_, kind, text] {
+                if (*alive != nullptr) (*alive)->events_.on_event(kind, text);
+            });
+        });
+    if (options_.store != nullptr) {
+        journal_ =
+            std::make_unique<StoreJournal>(loop_, *options_.store, options_.capture.tip.point.lsn);
+    }
+    for (std::size_t i = 0; i < options_.volumes.size(); ++i) EVERSTEP_TRY(open_volume(i));
+    for (std::size_t i = 0; i < options_.volumes.size(); ++i) {
+        const PipelineVolume& volume = options_.volumes[i];
+        auto server =
+            NbdServer::make(loop_, volume.listen,
+                            {{volume.name, "everstep volume " + volume.name, volumes_[i].get()}});
+        if (!server.ok()) return server.status().with_context("volume " + volume.name);
+        uris_.push_back(server.value()->uri());
+        servers_.push_back(std::move(server.value()));
+    }
+    timer_ = std::make_unique<net::Timer>(loop_);
+    timer_->every(kTick, [this] { tick(); });
+    return {};
+}
+
+Status Pipeline::open_volume(std::size_t index) {
+    const PipelineVolume& volume = options_.volumes[index];
+    const VolumeIndex place(index);
+    if (journal_) {
+        volumes_.push_back(std::make_unique<StoreVolume>(loop_, *capture_, *journal_,
+                                                         StoreVolume::Place{place, volume.size}));
+        return {};
+    }
+    auto file = options_.files->open(volume.device, {io::OpenMode::read_write, true, false});
+    if (!file.ok()) return file.status().with_context("volume " + volume.name);
+    volumes_.push_back(std::make_unique<DirectVolume>(
+        loop_, *capture_, DirectVolume::Place{place, volume.size}, std::move(file.value())));
+    return {};
+}
+
+void Pipeline::deliver(const FramePtr& frame) {
+    const std::uint64_t bytes = frame->bytes().size();
+    captured_.store(frame->header().last_lsn.value(), std::memory_order_relaxed);
+    captured_bytes_.fetch_add(bytes, std::memory_order_relaxed);
+    step_now_ns_.store(capture_->step_time().time_since_epoch().count(), std::memory_order_relaxed);
+    if (overflowed_ || handover_bytes_.load() + bytes > kHandoverBytesMax) {
+        if (journal_) journal_->append(frame, {});
+        if (!overflowed_) {
+            overflowed_ = true;
+            node_.post([this, alive = alive_] {
+                if (*alive == nullptr) return;
+                loop_.post([this] { overflowed_ = false; });
+                events_.on_overflow();
+            });
+        }
+        return;
+    }
+    handover_bytes_ += bytes;
+    const auto hand_over = [&node = node_, alive = alive_, frame, bytes](const Status& taken) {
+        node.post([alive, frame, bytes, sent = taken.ok()] {
+            if (*alive == nullptr) return;
+            (*alive)->handover_bytes_ -= bytes;
+            if (sent) (*alive)->events_.on_frame(frame);
+        });
+    };
+    // Behind the append: no standby ever has what this node's store does not hold after a crash.
+    if (journal_) {
+        journal_->append(frame, hand_over);
+    } else {
+        hand_over(Status());
+    }
+}
+
+// What the node's loop is told after this comes behind every frame so far.
+void Pipeline::all_handed_over() {
+    if (journal_) journal_->wait_appended();
+}
+
+void Pipeline::tick() {
+    for (const auto& volume : volumes_) volume->tick();
+}
+
+Pipeline::Stopped Pipeline::close() {
+    Stopped stopped;
+    timer_.reset();
+    if (capture_) capture_->gate().fail(Status(ErrorCode::closed, "the group stops serving"));
+    for (const auto& volume : volumes_) volume->detach();
+    servers_.clear();
+    if (capture_) {
+        tick();
+        capture_->seal();
+        stopped.tip = capture_->sealed();
+    }
+    for (const auto& volume : volumes_) {
+        const Status synced = volume->sync();
+        if (!synced.ok() || !volume->clean()) stopped.clean = false;
+    }
+    return stopped;
+}
+
+Pipeline::Stopped Pipeline::stop() {
+    if (!thread_.joinable()) return {};
+    Stopped stopped;
+    std::promise<void> closed;
+    loop_.post([this, &stopped, &closed] {
+        stopped = close();
+        closed.set_value();
+    });
+    closed.get_future().get();
+    loop_.post([this] {  // after what the volumes' own threads have posted
+        volumes_.clear();
+        if (capture_) capture_->seal();
+        journal_.reset();
+        loop_.post([this] { loop_.stop(); });  // and after what those posted when they ended
+    });
+    thread_.join();
+    return stopped;
+}
+
+void Pipeline::release(Lsn acknowledged) {
+    loop_.post([this, acknowledged] {
+        if (capture_) capture_->gate().release(acknowledged);
+    });
+}
+
+void Pipeline::set_seal_every_batch(bool every) {
+    loop_.post([this, every] { capture_->set_seal_every_batch(every); });
+}
+
+void Pipeline::put_mark(const MarkBody& mark, std::function<void(const journal::Tip&)> done) {
+    loop_.post([this, mark, done = std::move(done)] {
+        capture_->put_mark(mark);
+        all_handed_over();
+        node_.post([done, tip = capture_->sealed()] { done(tip); });
+    });
+}
+
+void Pipeline::name_gap(std::function<void(const journal::Tip&)> done) {
+    loop_.post([this, done = std::move(done)] {
+        capture_->name_gap();
+        all_handed_over();
+        node_.post([done, tip = capture_->sealed()] { done(tip); });
+    });
+}
+
+void Pipeline::sync_step(std::function<void(const journal::Tip&)> done) {
+    loop_.post([this, done = std::move(done)] {
+        CapturedWrite write;
+        write.kind = EntryKind::sync;
+        capture_->captured(write);
+        capture_->seal();
+        all_handed_over();
+        node_.post([done, tip = capture_->sealed()] { done(tip); });
+    });
+}
+
+void Pipeline::read_extent(ResyncExtent extent, std::function<void(Result<FramePtr>)> done) {
+    loop_.post([this, extent, done = std::move(done)] {
+        capture_->seal();
+        Result<FramePtr> frame = make_resync_frame(options_.capture.group, capture_->sealed().point,
+                                                   extent, *volumes_[extent.volume.value()]);
+        all_handed_over();
+        node_.post([done, frame] { done(frame); });
+    });
+}
+
+WallTime Pipeline::step_now() const {
+    return WallTime(std::chrono::nanoseconds(step_now_ns_.load(std::memory_order_relaxed)));
+}
+
+}  // namespace everstep::daemon

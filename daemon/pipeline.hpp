@@ -1,0 +1,109 @@
+// Pipeline: wires the stages of a serving group on a thread of their own: NBD server -> volumes ->
+// order -> seal -> (the node's own store, where it serves through it) -> frames to the sender.
+//
+// Thread: calls on the node's loop unless said; callbacks there too. start() and stop() block.
+// Invariants: frames are handed over in order, each once; what was handed over and not yet taken is
+// bounded (kHandoverBytesMax): beyond it frames are dropped and `overflow` is told once, never the
+// application held.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "common/base/config.hpp"
+#include "daemon/capture.hpp"
+#include "daemon/nbd_server.hpp"
+#include "daemon/resync_frame.hpp"
+#include "daemon/store_journal.hpp"
+
+namespace everstep::daemon {
+
+inline constexpr std::uint64_t kHandoverBytesMax = 256ULL << 20;
+
+struct PipelineVolume {
+    std::string name;
+    std::string device;  // the file or device; unused where the store serves
+    std::string listen;
+    ByteCount size;
+};
+
+struct PipelineOptions {
+    CaptureOptions capture;
+    std::vector<PipelineVolume> volumes;
+    standby::Standby* store = nullptr;  // serve through it; null: the devices themselves
+    io::FileSystem* files = nullptr;
+};
+
+struct PipelineEvents {
+    std::function<void(const FramePtr&)> on_frame;
+    std::function<void()> on_overflow;
+    Capture::Event on_event;
+};
+
+class Pipeline {
+  public:
+    Pipeline(net::Loop& loop, PipelineOptions options, PipelineEvents events);
+    ~Pipeline();
+    // Opens the devices, begins to listen. An error names the volume; nothing serves then.
+    [[nodiscard]] Status start();
+    struct Stopped {
+        journal::Tip tip;
+        bool clean = true;  // every write has its LSN and the devices are flushed
+    };
+    // Disconnects the clients, seals, flushes the devices; every frame was handed over when it
+    // returns.
+    Stopped stop();
+
+    void release(Lsn acknowledged);  // what `ack` waits for has been answered up to here
+    void set_seal_every_batch(bool every);
+    void put_mark(const MarkBody& mark, std::function<void(const journal::Tip&)> done);
+    // Seals; the next frame names a gap. `done`: what it will continue.
+    void name_gap(std::function<void(const journal::Tip&)> done);
+    // One write of kind sync, sealed: the end of a resync. `done`: the tip with it.
+    void sync_step(std::function<void(const journal::Tip&)> done);
+    // Reads [offset, offset + length) as of the newest step. The frame (kind resync) arrives behind
+    // every frame up to its as_of and before the next, as `on_frame` and this `done` run in order
+    // on the node's loop.
+    void read_extent(ResyncExtent extent, std::function<void(Result<FramePtr>)> done);
+
+    [[nodiscard]] Lsn captured() const {
+        return Lsn(captured_.load(std::memory_order_relaxed));
+    }  // any thread
+    [[nodiscard]] std::uint64_t captured_bytes() const {
+        return captured_bytes_.load(std::memory_order_relaxed);
+    }
+    [[nodiscard]] WallTime step_now() const;  // any thread: newest step time read
+    [[nodiscard]] const std::vector<std::string>& uris() const { return uris_; }
+
+  private:
+    void deliver(const FramePtr& frame);
+    void all_handed_over();
+    [[nodiscard]] Status open();
+    [[nodiscard]] Status open_volume(std::size_t index);
+    void tick();
+    Stopped close();
+
+    net::Loop& node_;
+    PipelineOptions options_;
+    PipelineEvents events_;
+    std::shared_ptr<Pipeline*> alive_;  // null pointer inside once stopped; used on the node's loop
+    net::Loop loop_;
+    std::unique_ptr<StoreJournal> journal_;
+    std::unique_ptr<Capture> capture_;
+    std::vector<std::unique_ptr<CapturedVolume>> volumes_;
+    std::vector<std::unique_ptr<NbdServer>> servers_;
+    std::vector<std::string> uris_;
+    std::unique_ptr<net::Timer> timer_;
+    std::thread thread_;
+    std::atomic<std::uint64_t> captured_{0};
+    std::atomic<std::uint64_t> captured_bytes_{0};
+    std::atomic<std::int64_t> step_now_ns_{0};
+    std::atomic<std::uint64_t> handover_bytes_{0};
+    bool overflowed_ = false;
+};
+
+}  // namespace everstep::daemon

@@ -1,0 +1,475 @@
+#include "daemon/primary.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "daemon/volume_files.hpp"
+
+namespace everstep::daemon {
+
+namespace {
+constexpr std::uint64_t kSpoolBytes = 8ULL << 30;  // of the backlog on disk
+constexpr std::size_t kSealedTimesMax = 1U << 20;
+constexpr std::chrono::seconds kDrain{10};  // a clean stop waits this long for the standbys
+constexpr std::chrono::milliseconds kDrainPoll{20};
+}  // namespace
+
+Primary::Primary(GroupContext& context, standby::Standby* store, PrimaryEvents events)
+    : context_(context),
+      store_(store),
+      events_(std::move(events)),
+      backlog_(*context.files,
+               {context.directory + "/spool", context.group->queue_bytes, ByteCount(kSpoolBytes)}),
+      ack_(*context.group, context.peers()),
+      wait_timer_(*context.loop),
+      tick_timer_(*context.loop),
+      save_timer_(*context.loop),
+      adopt_timer_(*context.loop),
+      alive_(std::make_shared<Primary*>(this)) {
+    for (const std::string& name : context_.peers()) {
+        PeerEvents peer_events;
+        peer_events.own_state = [this] { return group_state(); };
+        peer_events.on_greeted = [this, name] {
+            if (state_ == State::serving) {
+                begin_session(standings_[name]);
+            } else {
+                consider();
+            }
+        };
+        peer_events.on_ended = [this, name](const Status& why) {
+            if (puller_ && pulling_from_ == name) puller_->link_lost(why);
+            end_session(standings_[name]);
+        };
+        peer_events.keepalive = [this] {
+            wire::Keepalive alive;
+            alive.step_clock_ns = step_now().time_since_epoch().count();
+            alive.captured = pipeline_ ? pipeline_->captured() : sealed_.point.lsn;
+            alive.captured_bytes = pipeline_ ? pipeline_->captured_bytes() : 0;
+            return alive;
+        };
+        standings_[name].peer = std::make_unique<Peer>(context_, name, std::move(peer_events));
+        if (context_.record.peers[name].behind_since) ack_.recorded_lost(name);
+    }
+}
+
+Primary::~Primary() {
+    *alive_ = nullptr;
+}
+
+Primary::Standing* Primary::standing(const std::string& node) {
+    const auto at = standings_.find(node);
+    return at == standings_.end() ? nullptr : &at->second;
+}
+
+SendActions Primary::send_actions(Standing& standing) {
+    SendActions actions;
+    Peer* peer = standing.peer.get();
+    actions.send = [peer](const wire::Control& message) {
+        if (peer->link() != nullptr) peer->link()->send(message);
+    };
+    actions.send_frame = [peer](const FramePtr& frame) {
+        if (peer->link() != nullptr) peer->link()->send_frame(frame);
+    };
+    actions.queued_bytes = [peer] {
+        return peer->link() == nullptr ? SIZE_MAX : peer->link()->queued_bytes();
+    };
+    actions.read_extent = [this](const ResyncExtent& extent,
+                                 std::function<void(Result<FramePtr>)> done) {
+        pipeline_->read_extent(extent, std::move(done));
+    };
+    actions.name_gap = [this](std::function<void(const journal::Tip&)> done) {
+        pipeline_->name_gap(std::move(done));
+    };
+    actions.sync_step = [this](std::function<void(const journal::Tip&)> done) {
+        pipeline_->sync_step(std::move(done));
+    };
+    actions.fail = [this, peer](const Status& why) {
+        context_.loop->post([alive = alive_, peer, why] {
+            if (*alive != nullptr) peer->refuse(why);
+        });
+    };
+    return actions;
+}
+
+// True when the peer took over while this node was out of its sight: then this node's role is over.
+bool Primary::took_over(const wire::GroupState& state, const std::string& node) {
+    if (!has_record_ || state_ == State::stopped) return false;
+    const TimelineId& own = context_.record.timelines.back().id;
+    const Claim claim = claim_of(context_.record.timelines, context_.record.takeovers, state);
+    const bool newer = has_descendant(from_wire(state.timelines), own, context_.record.timelines);
+    if (!newer && claim != Claim::theirs) {
+        const bool both = state.role == wire::Role::primary && state_ == State::serving;
+        split_brain(both && claim == Claim::undecided, node);
+        return false;
+    }
+    StartDecision decision;
+    decision.kind = StartDecision::Kind::demote;
+    decision.peer = node;
+    decision.why = node + " is on a newer timeline, which branched from this node's";
+    carry_out(decision);
+    return true;
+}
+
+// Both serve, and no takeover says which of the two lines counts.
+void Primary::split_brain(bool split, const std::string& node) {
+    if (!split && split_with_ == node) {
+        split_with_.clear();
+        why_.clear();
+    }
+    if (!split || split_with_ == node) return;
+    split_with_ = node;
+    why_ = fmt::format(
+        "split brain: {} serves another line of this group too, and no takeover says which one "
+        "counts; restart everstepd where the data is to go (it then serves nothing), and "
+        "`everstep adopt` there",
+        node);
+    context_.event("alarm-split-brain", why_);
+}
+
+void Primary::heard(const wire::GroupState& state, const std::string& node) {
+    if (standing(node) != nullptr) took_over(state, node);
+}
+
+void Primary::begin_session(Standing& standing) {
+    Peer& peer = *standing.peer;
+    const wire::GroupState& theirs = *peer.state();
+    if (took_over(theirs, peer.name())) return;
+    const auto refuse_later = [this, &peer](const Status& why) {
+        context_.loop->post([alive = alive_, &peer, why] {
+            if (*alive != nullptr) peer.refuse(why);
+        });
+    };
+    StreamInput input;
+    input.group = context_.record.group;
+    input.path = context_.record.timelines;
+    input.tip = sealed_;
+    input.backlog = &backlog_;
+    input.compare = context_.record.peers[peer.name()].compare;
+    input.zero_origin = context_.record.zero_origin;
+    const Result<StreamPlan> plan = plan_stream(input, theirs);
+    if (!plan.ok()) {
+        refuse_later(plan.status());
+        return;
+    }
+    SendOptions options;
+    options.group = input.group;
+    options.path = input.path;
+    options.backlog = &backlog_;
+    options.base_time = base_time();
+    for (const VolumeRecord& volume : context_.record.volumes) {
+        options.volumes.push_back({volume.name, volume.id, volume.size});
+    }
+    standing.lost_order = false;
+    standing.copying = plan->mode == wire::StartMode::initial;
+    standing.session =
+        std::make_unique<SendSession>(std::move(options), *plan, send_actions(standing));
+    LinkEvents events;
+    events.on_control = [this, &standing](const wire::Control& message) -> Status {
+        if (!standing.session) return {};
+        EVERSTEP_TRY(standing.session->on_control(message));
+        session_moved(standing);
+        return {};
+    };
+    events.on_drained = [&standing] {
+        if (standing.session) standing.session->pump();
+    };
+    peer.start_session(std::move(events));
+    standing.session->begin();
+    context_.event("session", fmt::format("{}: {}", peer.name(),
+                                          plan->mode == wire::StartMode::stream ? "streaming"
+                                          : plan->mode == wire::StartMode::initial
+                                              ? "initial sync"
+                                              : "resync: " + plan->reason));
+}
+
+// The time of the baseline of a pair that begins at LSN 0: when serving began, never later than the
+// first step.
+WallTime Primary::base_time() const {
+    if (!backlog_.has(FrameSeq(1))) return sealed_.step_time;
+    const Result<FramePtr> first = backlog_.frame(FrameSeq(1));
+    return first.ok() && !(*first)->entries().empty() ? (*first)->entries().front().step_time
+                                                      : WallTime();
+}
+
+void Primary::end_session(Standing& standing) {
+    if (standing.session)
+        standing.droppable = std::max(standing.droppable, standing.session->droppable_seq());
+    context_.loop->post([gone = std::shared_ptr<SendSession>(std::move(standing.session))] {});
+}
+
+void Primary::session_moved(Standing& standing) {
+    const std::string& name = standing.peer->name();
+    const SendSession& session = *standing.session;
+    standing.acked = session.acked();
+    standing.droppable = std::max(standing.droppable, session.droppable_seq());
+    const bool whole =
+        session.state() == SendSession::State::streaming && standing.acked.consistent;
+    std::string& compare = context_.record.peers[name].compare;
+    if (whole && !compare.empty() && !standing.lost_order) {
+        compare.clear();
+        context_.event("resync", name + " is consistent again");
+        context_.save().ignore("compared once more after the next start");
+    }
+    if (whole && std::exchange(standing.copying, false))
+        context_.event("session", name + ": streaming, the first copy is done");
+    if (whole) {
+        const Lsn position = context_.group->ack == AckLevel::received ? standing.acked.received
+                                                                       : standing.acked.durable;
+        ack_.answered(name, position, context_.clock->boot());
+    }
+    drop_frames();
+    release();
+    answer_marks();
+}
+
+void Primary::drop_frames() {
+    if (backlog_.empty()) return;
+    FrameSeq all = backlog_.last_seq();
+    for (const auto& [name, standing] : standings_) {
+        all = std::min(all, standing.droppable);
+    }
+    backlog_.drop_through(all);
+    Lsn durable = sealed_.point.lsn;
+    for (const auto& [name, standing] : standings_)
+        durable = std::min(durable, standing.acked.durable);
+    while (!sealed_times_.empty() && sealed_times_.front().last <= durable)
+        sealed_times_.pop_front();
+}
+
+void Primary::on_frame(const FramePtr& frame) {
+    const FrameHeader& header = frame->header();
+    sealed_.point.lsn = header.last_lsn;
+    sealed_.seq = header.seq;
+    sealed_.hash = frame->hash();
+    if (!frame->entries().empty()) sealed_.step_time = frame->entries().back().step_time;
+    if (header.first_lsn <= header.last_lsn) stepped_ = sealed_;
+    if (sealed_times_.size() == kSealedTimesMax) sealed_times_.pop_front();
+    const std::uint64_t before = sealed_times_.empty() ? 0 : sealed_times_.back().bytes;
+    sealed_times_.push_back({header.last_lsn, sealed_.step_time, before + frame->bytes().size()});
+    // Behind a loss the frames are kept again from the one that names it.
+    if (losing_) losing_ = !header.after_gap;
+    if (!standings_.empty() && !losing_) {
+        const Status kept = backlog_.push(frame);
+        if (!kept.ok()) {
+            lose_order(kept.message());
+            return;
+        }
+    }
+    for (auto& [name, standing] : standings_) {
+        if (standing.session) standing.session->pump();
+    }
+    drop_frames();
+    if (!ack_.waits()) release();
+}
+
+// What the pipeline has sealed and not handed over is known only by the tip that it names.
+void Primary::newest_known(const journal::Tip& tip) {
+    if (tip.seq > sealed_.seq) sealed_ = tip;
+}
+
+void Primary::on_overflow() {
+    backlog_.clear();
+    losing_ = true;
+    pipeline_->name_gap([this, alive = alive_](const journal::Tip& tip) {
+        if (*alive == nullptr) return;
+        newest_known(tip);
+        order_lost("the standbys' queue ran over");
+    });
+}
+
+// What is kept cannot be streamed on.
+void Primary::lose_order(const std::string& reason) {
+    backlog_.clear();
+    losing_ = pipeline_ != nullptr;
+    if (pipeline_) {
+        pipeline_->name_gap([this, alive = alive_](const journal::Tip& tip) {
+            if (*alive != nullptr) newest_known(tip);
+        });
+    }
+    order_lost(reason);
+}
+
+// Every standby that lacks something needs a resync.
+void Primary::order_lost(const std::string& reason) {
+    const FrameSeq newest = sealed_.seq;
+    bool any = false;
+    for (auto& [name, standing] : standings_) {
+        if (standing.droppable >= newest && standing.session) continue;
+        any = any || context_.record.peers[name].compare.empty();
+        context_.record.peers[name].compare = reason;
+        standing.lost_order = true;
+    }
+    if (!any) return;
+    context_.event("alarm-gap", reason + "; order is lost from here to the end of a resync");
+    context_.save().ignore("a standby that lacks frames is seen at its next greeting");
+    for (auto& [name, standing] : standings_) {
+        const bool lacks = standing.droppable < newest;
+        if (!lacks || !standing.session) continue;
+        send_actions(standing).fail(Status(ErrorCode::closed, reason));
+    }
+}
+
+// Whether the standbys keep what is answered is durable before an answer leaves that depends on it:
+// the next start may trust them only then, and has to when it is so.
+bool Primary::record_kept() {
+    const bool kept = ack_.kept();
+    if (context_.record.ack_kept == kept) return true;
+    context_.record.ack_kept = kept;
+    context_.record.acked = Lsn();
+    if (save()) return true;
+    context_.record.ack_kept = !kept;
+    return false;
+}
+
+// Says once that it fails, however often it is tried.
+bool Primary::save() {
+    const Status saved = context_.save();
+    const std::string reason = saved.ok() ? "" : saved.message();
+    if (reason != unsaved_) {
+        context_.event(saved.ok() ? "state" : "alarm-state",
+                       saved.ok() ? "the state can be saved again" : reason);
+        unsaved_ = reason;
+    }
+    return saved.ok();
+}
+
+void Primary::release() {
+    if (state_ != State::serving || !pipeline_) return;
+    const Lsn upto = ack_.waits() ? ack_.released(pipeline_->captured()) : Lsn(UINT64_MAX);
+    if (upto <= released_ || !record_kept()) return;
+    released_ = upto;
+    pipeline_->release(upto);
+}
+
+void Primary::tick() {
+    answer_marks();
+    if (!ack_.waits() || !pipeline_) return;
+    const auto now = context_.clock->boot();
+    const Lsn captured = pipeline_->captured();
+    for (const std::string& name : ack_.overdue(captured, now)) {
+        const Lsn since = standings_[name].acked.durable + 1;
+        std::optional<Lsn>& behind = context_.record.peers[name].behind_since;
+        behind = since;
+        if (!save()) {  // before the first write that is acknowledged without it
+            behind.reset();
+            continue;
+        }
+        ack_.confirm_lost(name);
+        context_.event(
+            "alarm-ack",
+            fmt::format("{} has not answered for {} ms: behind since step {}; writes are "
+                        "acknowledged without it",
+                        name, context_.group->standby_timeout.count(), since.value()));
+    }
+    for (const std::string& name : ack_.recovered(captured)) {
+        std::optional<Lsn>& behind = context_.record.peers[name].behind_since;
+        const std::optional<Lsn> before = std::exchange(behind, std::nullopt);
+        if (!save()) {
+            behind = before;
+            continue;
+        }
+        ack_.confirm_recovered(name, now);
+        context_.event("ack", fmt::format("{} has caught up; `ack` in force: {}", name,
+                                          ack_name(ack_.in_force())));
+    }
+    release();
+}
+
+void Primary::save_progress() {
+    if (sealed_.point.lsn.value() == saved_lsn_) return;
+    context_.record.tip = sealed_;
+    context_.record.step = stepped_;
+    if (context_.record.ack_kept) context_.record.acked = std::min(released_, sealed_.point.lsn);
+    sample().ignore("a help to recognise a volume, taken again later");
+    if (save()) saved_lsn_ = sealed_.point.lsn.value();
+}
+
+void Primary::set_paused(bool paused) {
+    for (auto& [name, standing] : standings_) standing.peer->set_paused(paused);
+    context_.event("pause", paused ? "the link is paused" : "the link goes on");
+}
+
+void Primary::fence() {
+    wait_timer_.cancel();
+    tick_timer_.cancel();
+    save_timer_.cancel();
+    adopt_timer_.cancel();
+    state_ = State::stopped;
+    fail_marks();
+    answer_adopt(Status(ErrorCode::closed, "this node's role ends"));
+    if (pipeline_) context_.record.tip = pipeline_->stop().tip;
+    for (auto& [name, standing] : standings_) standing.peer->stop();
+}
+
+void Primary::stop(std::function<void()> done) {
+    const bool served = pipeline_ != nullptr && state_ == State::serving;
+    wait_timer_.cancel();
+    tick_timer_.cancel();
+    save_timer_.cancel();
+    adopt_timer_.cancel();
+    state_ = State::stopped;
+    fail_marks();
+    answer_adopt(Status(ErrorCode::closed, "the node stops"));
+    if (!served) {
+        for (auto& [name, standing] : standings_) standing.peer->stop();
+        context_.loop->post(std::move(done));
+        return;
+    }
+    const Pipeline::Stopped stopped = pipeline_->stop();
+    devices_clean_ = stopped.clean;
+    // Behind the frames that the pipeline has handed over.
+    context_.loop->post([this, alive = alive_, tip = stopped.tip, done = std::move(done)] {
+        if (*alive == nullptr) return;
+        if (tip.seq != sealed_.seq) {
+            sealed_ = stepped_ = tip;
+            lose_order("the standbys' queue ran over");
+        }
+        drain(context_.clock->boot() + kDrain, done);
+    });
+}
+
+void Primary::drain(std::chrono::nanoseconds deadline, std::function<void()> done) {
+    bool waiting = false;
+    for (auto& [name, standing] : standings_) {
+        if (backlog_.empty()) break;  // nobody lacks anything
+        if (!standing.session || !context_.record.peers[name].compare.empty()) continue;
+        waiting = waiting || standing.acked.durable < sealed_.point.lsn ||
+                  standing.droppable < sealed_.seq;
+    }
+    if (waiting && context_.clock->boot() < deadline) {
+        wait_timer_.after(kDrainPoll,
+                          [this, deadline, done = std::move(done)] { drain(deadline, done); });
+        return;
+    }
+    for (auto& [name, standing] : standings_) standing.peer->stop();
+    record_stop();
+    done();
+}
+
+// Behind a store the image is still changed by the apply stage: what a sample of it found would not
+// be what the next start finds.
+Status Primary::sample() {
+    if (store_ == nullptr) return sample_volumes(context_);
+    forget_samples(context_);
+    return {};
+}
+
+void Primary::record_stop() {
+    drop_frames();
+    const Status stored = backlog_.store_all();
+    if (!stored.ok()) lose_order("the backlog could not be stored: " + stored.message());
+    const Status sampled = sample();
+    context_.record.tip = sealed_;
+    context_.record.step = stepped_;
+    context_.record.clean = devices_clean_ && sampled.ok();
+    const Status saved = context_.save();
+    if (saved.ok() && context_.record.clean) {
+        context_.event("stopped", fmt::format("clean, at step {}", sealed_.point.lsn.value()));
+    } else {
+        context_.event("alarm-stop", "not clean: " + (sampled.ok() ? saved : sampled).message());
+    }
+}
+
+}  // namespace everstep::daemon

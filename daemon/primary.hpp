@@ -1,0 +1,174 @@
+// Primary: the serving half of a group on one node: decides at a start whether and from where to
+// serve, runs the pipeline, keeps the backlog, and sends to every standby.
+//
+// Thread: the node's loop.
+// Invariants (DESIGN.md 5): nothing is served before decide_start() said so and the record of it is
+// durable; a standby's stream begins only by plan_stream(); frames are dropped only below every
+// standby's position; an answer is released only as AckPolicy says, after a loss was recorded
+// durably.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+
+#include "daemon/ack_policy.hpp"
+#include "daemon/backlog.hpp"
+#include "daemon/peer.hpp"
+#include "daemon/pipeline.hpp"
+#include "daemon/puller.hpp"
+#include "daemon/send.hpp"
+#include "daemon/start.hpp"
+
+namespace everstep::daemon {
+
+struct PrimaryEvents {
+    std::function<void(const StartDecision&)> on_demoted;  // the group becomes something else
+    // The store's next timeline, durable, before anything is written on it (a node that serves
+    // through its store).
+    std::function<void(const journal::TimelineInfo&, std::function<void(Status)>)> append_timeline;
+};
+
+class Primary {
+  public:
+    enum class State : std::uint8_t { starting, serving, refused, stopped };
+
+    Primary(GroupContext& context, standby::Standby* store, PrimaryEvents events);
+    ~Primary();
+    void start(bool volumes_made);
+    void adopt_soon(bool force, const std::string& from, std::function<void(Status)> done);
+    // A takeover has made the record's timeline and tip durable: serve at once.
+    void serve_promoted(std::function<void(Status)> done);
+    // Disconnects the clients, drains the backlog to the standbys (a bounded time) or stores it,
+    // records a clean stop.
+    void stop(std::function<void()> done);
+    // Ends serving at once, without a clean stop: the node lost the role.
+    void fence();
+
+    [[nodiscard]] State state() const { return state_; }
+    [[nodiscard]] const std::string& why() const { return why_; }
+    [[nodiscard]] bool serves() const { return pipeline_ != nullptr; }
+    [[nodiscard]] Lsn captured() const { return pipeline_ ? pipeline_->captured() : Lsn(); }
+    [[nodiscard]] Value status() const;  // positions, peers, volumes: the group's part
+    [[nodiscard]] wire::GroupState group_state() const;
+    [[nodiscard]] WallTime step_now() const;
+    void set_paused(bool paused);
+    // What a node that dialled in says of the group: a newer timeline ends this node's role.
+    void heard(const wire::GroupState& state, const std::string& node);
+    void put_mark(const MarkBody& mark, std::function<void(Result<Point>)> done);
+
+  private:
+    struct Standing {  // one standby
+        std::unique_ptr<Peer> peer;
+        std::unique_ptr<SendSession> session;
+        bool copying = false;     // the session began with a first copy, which is not done
+        bool lost_order = false;  // the session is about to end: it can prove nothing any more
+        FrameSeq droppable;
+        wire::Ack acked;  // of its newest session
+    };
+    struct Marking {  // a mark whose answer waits until it survives this node; bounded by the
+                      // command lines that wait
+        std::string name;
+        std::chrono::nanoseconds until{0};
+        std::function<void(Result<Point>)> done;
+        std::optional<journal::Tip> at{};    // the frame that carries it
+        std::vector<std::string> copying{};  // standbys whose first copy was under way then
+    };
+    // start (primary_start.cpp)
+    void consider(bool forced = false);
+    void know_store(StartInput& input) const;
+    void carry_out(const StartDecision& decision);
+    void begin_group();
+    void adopt(bool force, const std::string& from, std::function<void(Status)> done);
+    [[nodiscard]] bool stands_on_unserved(const StartDecision& decision) const;
+    void branch(const StartDecision& decision, bool compare);
+    void begin_timeline(const journal::TimelineInfo& next);
+    void pull(const StartDecision& decision);
+    [[nodiscard]] Status record_pull(const StartDecision& decision);
+    void refuse(const std::string& why);
+    void put_back();
+    void answer_adopt(const Status& status);
+    void serve();
+    void not_served(const Status& why);
+    void served(bool new_timeline);
+    [[nodiscard]] Status load_backlog();
+    [[nodiscard]] std::string volumes_changed();
+    // sending (primary.cpp)
+    void on_frame(const FramePtr& frame);
+    void on_overflow();
+    void lose_order(const std::string& reason);
+    bool took_over(const wire::GroupState& state, const std::string& node);
+    void split_brain(bool split, const std::string& node);
+    void begin_session(Standing& standing);
+    [[nodiscard]] WallTime base_time() const;
+    void end_session(Standing& standing);
+    void session_moved(Standing& standing);
+    void drop_frames();
+    void release();
+    [[nodiscard]] bool record_kept();
+    [[nodiscard]] bool save();
+    void tick();
+    void save_progress();
+    void drain(std::chrono::nanoseconds deadline, std::function<void()> done);
+    void record_stop();
+    [[nodiscard]] Status sample();
+    void mark_sealed(std::uint64_t id, const journal::Tip& at);
+    void answer_marks();
+    [[nodiscard]] bool kept_by_a_standby(const Marking& marking) const;
+    [[nodiscard]] Status mark_not_kept(const Marking& marking) const;
+    void fail_marks();
+    void order_lost(const std::string& reason);
+    void newest_known(const journal::Tip& tip);
+    Standing* standing(const std::string& node);
+    [[nodiscard]] SendActions send_actions(Standing& standing);
+    // status (primary_status.cpp)
+    [[nodiscard]] Value peer_status(const std::string& name, const Standing& standing) const;
+    [[nodiscard]] double lag_seconds(Lsn durable) const;
+    [[nodiscard]] Value positions() const;
+
+    GroupContext& context_;
+    standby::Standby* store_;
+    PrimaryEvents events_;
+    State state_ = State::starting;
+    std::string why_;
+    bool waited_ = false;
+    bool has_record_ = false;
+    bool volumes_made_ = false;
+    bool was_clean_ = false;
+    bool new_timeline_ = false;
+    bool appending_ = false;  // the store is about to have the next timeline
+    bool devices_clean_ = false;
+    bool losing_ = false;  // frames are dropped up to the one that names the gap
+    std::string volume_problem_;
+    std::optional<GroupRecord> before_;  // what a start that serves nothing puts back
+    std::string alarmed_;
+    std::string unsaved_;     // why the record could not be saved last time
+    std::string split_with_;  // a node that serves another line, undecided whose counts
+    std::function<void(Status)> adopting_;
+    std::unique_ptr<Puller> puller_;
+    std::string pulling_from_;
+    std::unique_ptr<Pipeline> pipeline_;
+    Backlog backlog_;
+    AckPolicy ack_;
+    journal::Tip sealed_;   // newest frame taken from the pipeline
+    journal::Tip stepped_;  // the same position, with the newest frame that holds a step
+    Lsn released_;
+    std::uint64_t saved_lsn_ = 0;
+    std::map<std::string, Standing> standings_;
+    std::map<std::uint64_t, Marking> marks_;
+    std::uint64_t next_mark_ = 1;
+    struct Sealed {
+        Lsn last;
+        WallTime step_time;
+        std::uint64_t bytes;  // of all frames up to it
+    };
+    std::deque<Sealed> sealed_times_;  // of frames some standby lacks; bounded
+    net::Timer wait_timer_;
+    net::Timer tick_timer_;
+    net::Timer save_timer_;
+    net::Timer adopt_timer_;
+    std::chrono::nanoseconds adopt_until_{0};
+    std::shared_ptr<Primary*> alive_;
+};
+
+}  // namespace everstep::daemon

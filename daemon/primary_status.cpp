@@ -1,0 +1,137 @@
+// Primary: what it tells of itself (`everstep status`, the greeting of a peer).
+#include <algorithm>
+
+#include "daemon/primary.hpp"
+
+namespace everstep::daemon {
+
+namespace {
+std::string state_name(const SendSession* session, const wire::Ack& acked) {
+    if (session == nullptr) return "waiting";
+    switch (session->state()) {
+        case SendSession::State::starting:
+            return "waiting";
+        case SendSession::State::initial:
+            return "initial-sync";
+        case SendSession::State::resync:
+            return "resync";
+        case SendSession::State::streaming:
+            return acked.consistent ? "streaming" : "resync";
+    }
+    EVERSTEP_ASSERT(false, "a session state");
+}
+}  // namespace
+
+wire::GroupState Primary::group_state() const {
+    wire::GroupState state;
+    state.group = context_.group->name;
+    state.group_id = context_.record.group;
+    state.role = state_ == State::serving ? wire::Role::primary : wire::Role::none;
+    state.configuration = context_.group->canonical();
+    for (const VolumeRecord& volume : context_.record.volumes) {
+        state.volumes.push_back({volume.name, volume.id, volume.size});
+    }
+    state.timelines = to_wire(context_.record.timelines);
+    state.has_state = has_record_;
+    state.takeovers = context_.record.takeovers;
+    state.has_history = store_ != nullptr && store_->store().has_history();
+    const journal::Tip& tip = state_ == State::serving ? sealed_ : context_.record.tip;
+    state.head = tip.point;
+    state.head_hash = tip.hash;
+    state.head_seq = tip.seq;
+    state.head_step_time_ns = tip.step_time.time_since_epoch().count();
+    const journal::Tip& step = state_ == State::serving ? stepped_ : context_.record.step;
+    state.step_hash = step.hash;
+    state.step_seq = step.seq;
+    state.consistent = state.head;
+    return state;
+}
+
+WallTime Primary::step_now() const {
+    const WallTime newest =
+        pipeline_ ? std::max(pipeline_->step_now(), sealed_.step_time) : sealed_.step_time;
+    return std::max(newest, context_.clock->wall());
+}
+
+double Primary::lag_seconds(Lsn durable) const {
+    const auto at = std::find_if(sealed_times_.begin(), sealed_times_.end(),
+                                 [&](const Sealed& one) { return one.last > durable; });
+    if (at == sealed_times_.end()) return 0;
+    return std::max(0.0, std::chrono::duration<double>(step_now() - at->step_time).count());
+}
+
+Value Primary::positions() const {
+    Lsn sent = sealed_.point.lsn;
+    Lsn received = sent;
+    Lsn durable = sent;
+    Lsn applied = sent;
+    for (const auto& [name, standing] : standings_) {
+        sent =
+            std::min(sent, standing.session ? standing.session->sent() : standing.acked.received);
+        received = std::min(received, standing.acked.received);
+        durable = std::min(durable, standing.acked.durable);
+        applied = std::min(applied, standing.acked.applied);
+    }
+    if (store_ != nullptr && standings_.empty()) {
+        received = durable = store_->store().durable().point.lsn;
+        applied = store_->applied();
+    }
+    const Lsn captured = pipeline_ ? pipeline_->captured() : sealed_.point.lsn;
+    Value value = Value::map();
+    value.set("captured", captured.value());
+    value.set("queued", captured.value());
+    value.set("sealed", sealed_.point.lsn.value());
+    value.set("sent", std::max(sent, received).value());
+    value.set("received", received.value());
+    value.set("durable", durable.value());
+    value.set("applied", applied.value());
+    return value;
+}
+
+Value Primary::peer_status(const std::string& name, const Standing& standing) const {
+    Value value = Value::map();
+    value.set("node", name);
+    value.set("state", standing.peer->link_state());
+    value.set("why", standing.peer->why().empty() ? Value() : Value(standing.peer->why()));
+    value.set("replica", state_name(standing.session.get(), standing.acked));
+    value.set("received", standing.acked.received.value());
+    value.set("durable", standing.acked.durable.value());
+    value.set("applied", standing.acked.applied.value());
+    const Lsn captured = pipeline_ ? pipeline_->captured() : sealed_.point.lsn;
+    value.set("lag_steps", captured.value() - std::min(captured, standing.acked.durable).value());
+    value.set("lag_bytes", backlog_.bytes_behind(standing.droppable));
+    value.set("lag_seconds", lag_seconds(standing.acked.durable));
+    const auto record = context_.record.peers.find(name);
+    const bool behind = record != context_.record.peers.end() && record->second.behind_since;
+    value.set("behind_since", behind ? Value(record->second.behind_since->value()) : Value());
+    value.set("compare", record == context_.record.peers.end() || record->second.compare.empty()
+                             ? Value()
+                             : Value(record->second.compare));
+    const bool copying =
+        standing.session && standing.session->state() != SendSession::State::streaming;
+    value.set("copied", copying ? Value(standing.session->copied()) : Value());
+    return value;
+}
+
+Value Primary::status() const {
+    Value value = Value::map();
+    value.set("state", state_ == State::starting  ? "starting"
+                       : state_ == State::serving ? "serving"
+                       : state_ == State::refused ? "refused"
+                                                  : "stopped");
+    value.set("why", why_.empty() ? Value() : Value(why_));
+    value.set("ack_in_force",
+              std::string(ack_name(ack_.waits() ? ack_.in_force() : AckLevel::local)));
+    value.set("positions", positions());
+    Value peers = Value::list();
+    for (const auto& [name, standing] : standings_) peers.push(peer_status(name, standing));
+    value.set("peers", std::move(peers));
+    Value uris = Value::list();
+    if (pipeline_ && state_ == State::serving) {
+        for (const std::string& uri : pipeline_->uris()) uris.push(uri);
+    }
+    value.set("uris", std::move(uris));
+    return value;
+}
+
+}  // namespace everstep::daemon

@@ -1,0 +1,62 @@
+// Puller: brings this node's volumes to the content that a peer holds at one step, before they are
+// served: after an unclean stop with `durable` in force, or by `adopt --from`. Reads everything
+// over the link, writes what differs. Thread: the node's loop; the device's part runs on a worker.
+// After a crash in the middle it is begun anew.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+
+#include "common/net/worker_pool.hpp"
+#include "daemon/group_context.hpp"
+#include "daemon/link.hpp"
+
+namespace everstep::daemon {
+
+struct PullOptions {
+    Point at;
+    std::vector<std::string> devices;  // by volume
+    std::vector<ByteCount> sizes;
+};
+
+class Puller {
+  public:
+    using Done = std::function<void(Status, ByteCount changed)>;
+    Puller(const GroupContext& context, PullOptions options, Link& link, Done done);
+    ~Puller();
+    [[nodiscard]] LinkEvents link_events();  // for the link that answers
+    void begin();
+    void link_lost(const Status& why) { finish(why); }
+
+  private:
+    struct Wanted {
+        VolumeIndex volume;
+        ByteOffset offset;
+        ByteCount length;
+    };
+    void ask();
+    [[nodiscard]] Status on_control(const wire::Control& message);
+    [[nodiscard]] Status take(Buffer data);
+    void put(const Wanted& wanted, Buffer content);
+    void written(const Status& status, std::uint64_t changed);
+    void finish(const Status& status);
+
+    const GroupContext& context_;
+    PullOptions options_;
+    Link& link_;
+    Done done_;
+    std::vector<std::shared_ptr<io::File>> files_;
+    std::map<std::uint64_t, Wanted> wanted_;  // asked, by id; answers come in any order
+    std::optional<Wanted> announced_;         // the next data message answers this one
+    std::size_t volume_ = 0;
+    std::uint64_t offset_ = 0;
+    std::uint64_t next_id_ = 1;
+    std::size_t writing_ = 0;
+    std::uint64_t changed_ = 0;
+    bool finished_ = false;
+    std::shared_ptr<Puller*> alive_;
+    net::WorkerPool worker_{1};
+};
+
+}  // namespace everstep::daemon

@@ -1,0 +1,288 @@
+#include "daemon/send.hpp"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "standby/receive.hpp"
+
+namespace everstep::daemon {
+
+namespace {
+constexpr std::size_t kExtentsAhead = 4;         // read ahead of the network during a copy
+constexpr std::size_t kNetworkBytes = 4U << 20;  // kept queued in the link
+constexpr std::uint64_t kZeroExtentBytes =
+    1ULL << 30;  // of a zero entry in the first copy of a fresh pair
+}  // namespace
+
+SendSession::SendSession(SendOptions options, StreamPlan plan, SendActions actions)
+    : options_(std::move(options)),
+      plan_(std::move(plan)),
+      actions_(std::move(actions)),
+      next_(plan_.next),
+      alive_(std::make_shared<SendSession*>(this)) {}
+
+SendSession::~SendSession() {
+    *alive_ = nullptr;
+}
+
+void SendSession::begin() {
+    wire::Start start;
+    start.mode = plan_.mode;
+    start.group_id = options_.group;
+    start.volumes = options_.volumes;
+    start.timelines = to_wire(options_.path);
+    start.from = plan_.from;
+    start.reason = plan_.reason;
+    actions_.send(start);
+}
+
+Status SendSession::on_control(const wire::Control& message) {
+    if (const auto* begun = std::get_if<wire::Started>(&message)) {
+        if (running_) return Status(ErrorCode::corrupt, "Started twice");
+        if (begun->error != ErrorCode::ok) return Status(begun->error, begun->message);
+        running_ = true;
+        started();
+        return {};
+    }
+    if (const auto* ack = std::get_if<wire::Ack>(&message)) {
+        if (!running_) return Status(ErrorCode::corrupt, "an Ack before Started");
+        EVERSTEP_TRY(check(*ack));
+        consumed(*ack);
+        return {};
+    }
+    if (std::holds_alternative<wire::Keepalive>(message)) return {};
+    return Status(ErrorCode::corrupt, "a message out of turn");
+}
+
+void SendSession::started() {
+    const auto tip_known = [alive = alive_](const journal::Tip& tip) {
+        if (*alive != nullptr) (*alive)->copy_from(tip);
+    };
+    switch (plan_.mode) {
+        case wire::StartMode::stream:
+            state_ = State::streaming;
+            pump();
+            return;
+        case wire::StartMode::initial:
+            state_ = State::initial;
+            if (plan_.from_zero) {
+                copy_from_zero();
+            } else {
+                actions_.name_gap(tip_known);
+            }
+            return;
+        case wire::StartMode::resync:
+            state_ = State::resync;
+            if (next_ == FrameSeq(0)) {
+                actions_.name_gap(tip_known);
+            } else {
+                ask_extents();
+                pump();
+            }
+            return;
+    }
+}
+
+void SendSession::copy_from_zero() {
+    const Point base{options_.path.front().id, options_.path.front().branch_lsn};
+    for (std::size_t v = 0; v < options_.volumes.size(); ++v) {
+        const std::uint64_t size = options_.volumes[v].size.value();
+        for (std::uint64_t at = 0; at < size; at += kZeroExtentBytes) {
+            const ByteCount length(std::min(kZeroExtentBytes, size - at));
+            const FramePtr frame =
+                make_zero_frame(options_.group, base, {VolumeIndex(v), ByteOffset(at), length});
+            sent_bytes_ += frame->bytes().size();
+            actions_.send_frame(frame);
+        }
+    }
+    wire::InitialEnd end;
+    end.base = base;
+    end.step_time_ns = options_.base_time.time_since_epoch().count();
+    actions_.send(end);
+    state_ = State::streaming;
+    next_ = FrameSeq(1);
+    pump();
+}
+
+void SendSession::copy_from(const journal::Tip& tip) {
+    next_ = tip.seq + 1;
+    sent_ = tip.point.lsn;
+    ask_extents();
+    pump();
+}
+
+bool SendSession::next_extent(ResyncExtent& extent) {
+    while (volume_ < options_.volumes.size() && offset_ >= options_.volumes[volume_].size.value()) {
+        ++volume_;
+        offset_ = 0;
+    }
+    if (volume_ == options_.volumes.size()) return false;
+    const std::uint64_t length =
+        std::min(kResyncExtentBytes, options_.volumes[volume_].size.value() - offset_);
+    extent = {VolumeIndex(volume_), ByteOffset(offset_), ByteCount(length)};
+    offset_ += length;
+    return true;
+}
+
+void SendSession::ask_extents() {
+    if (state_ != State::initial && state_ != State::resync) return;
+    ResyncExtent extent;
+    while (!ending_ && asked_ + extras_.size() < kExtentsAhead && window_open()) {
+        if (!next_extent(extent)) {
+            ending_ = true;
+            break;
+        }
+        ++asked_;
+        actions_.read_extent(extent, [alive = alive_](const Result<FramePtr>& frame) {
+            if (*alive != nullptr) (*alive)->extent_read(frame);
+        });
+    }
+    if (ending_ && asked_ == 0 && !end_) finish_copy();
+}
+
+void SendSession::extent_read(const Result<FramePtr>& frame) {
+    --asked_;
+    if (!frame.ok()) {
+        actions_.fail(frame.status().with_context("the copy for the standby"));
+        return;
+    }
+    const Backlog& backlog = *options_.backlog;
+    const FrameSeq newest = backlog.empty() ? next_ - 1 : backlog.last_seq();
+    extras_.push_back({std::max(newest, next_ - 1), *frame});
+    pump();
+}
+
+void SendSession::finish_copy() {
+    end_ = journal::Tip();  // asked for
+    const auto ended = [alive = alive_](const journal::Tip& tip) {
+        if (*alive == nullptr) return;
+        (*alive)->end_ = tip;
+        (*alive)->pump();
+    };
+    if (state_ == State::resync) {
+        actions_.sync_step(ended);
+    } else {
+        actions_.name_gap(ended);
+    }
+}
+
+bool SendSession::window_open() const {
+    return sent_bytes_ - consumed_bytes_ < standby::kWindowBytes / 2 &&
+           actions_.queued_bytes() < kNetworkBytes;
+}
+
+bool SendSession::send_one() {
+    if (!extras_.empty() && extras_.front().after < next_) {
+        const FramePtr frame = extras_.front().frame;
+        extras_.pop_front();
+        sent_bytes_ += frame->bytes().size();
+        sent_ = std::max(sent_, frame->header().last_lsn);
+        actions_.send_frame(frame);
+        return true;
+    }
+    if (end_is_next()) {
+        say_end();
+        return true;
+    }
+    if (!options_.backlog->has(next_)) return false;
+    const Result<FramePtr> frame = options_.backlog->frame(next_);
+    if (!frame.ok()) {
+        actions_.fail(frame.status());
+        return false;
+    }
+    sent_bytes_ += (*frame)->bytes().size();
+    sent_ = (*frame)->header().last_lsn;
+    ++next_;
+    actions_.send_frame(*frame);
+    return true;
+}
+
+void SendSession::pump() {
+    if (!running_) return;
+    const bool resynced =
+        end_said_ && end_ && acked_.consistent && acked_.durable >= end_->point.lsn;
+    if (resynced) {
+        state_ = State::streaming;
+        end_.reset();
+    }
+    while (window_open() && send_one()) {
+    }
+    ask_extents();
+}
+
+// Everything of the copy has left, and the stream up to its end.
+bool SendSession::end_is_next() const {
+    return end_ && !end_->point.timeline.nil() && !end_said_ && extras_.empty() &&
+           next_ > end_->seq;
+}
+
+// Later frames leave behind it. An initial sync is over with it; a resync when the standby has said
+// so.
+void SendSession::say_end() {
+    if (state_ == State::resync) {
+        end_said_ = true;
+        actions_.send(wire::ResyncEnd{end_->point});
+        return;
+    }
+    wire::InitialEnd end;
+    end.base = end_->point;
+    end.hash = end_->hash;
+    end.seq = end_->seq;
+    end.step_time_ns = end_->step_time.time_since_epoch().count();
+    actions_.send(end);
+    state_ = State::streaming;
+    end_.reset();
+}
+
+// `applied` may go back: a rewind takes the replica there.
+Status SendSession::check(const wire::Ack& ack) const {
+    const bool in_order = ack.applied <= ack.durable && ack.durable <= ack.received;
+    const bool forward = ack.consumed_bytes >= consumed_bytes_ && ack.durable >= acked_.durable &&
+                         ack.received >= acked_.received;
+    const bool was_sent =
+        ack.consumed_bytes <= sent_bytes_ && ack.received <= std::max(sent_, plan_.known);
+    if (in_order && forward && was_sent && ack.timeline == options_.path.back().id) return {};
+    return {ErrorCode::corrupt,
+            fmt::format(
+                "an Ack that cannot be: received {}, durable {}, applied {} of timeline {}; "
+                "sent was step {} of timeline {}",
+                ack.received.value(), ack.durable.value(), ack.applied.value(), ack.timeline.hex(),
+                std::max(sent_, plan_.known).value(), options_.path.back().id.hex())};
+}
+
+void SendSession::consumed(const wire::Ack& ack) {
+    acked_ = ack;
+    consumed_bytes_ = ack.consumed_bytes;
+    pump();
+}
+
+double SendSession::copied() const {
+    std::uint64_t total = 0;
+    std::uint64_t done = offset_;
+    for (std::size_t i = 0; i < options_.volumes.size(); ++i) {
+        total += options_.volumes[i].size.value();
+        if (i < volume_) done += options_.volumes[i].size.value();
+    }
+    return total == 0 ? 1.0 : static_cast<double>(done) / static_cast<double>(total);
+}
+
+FrameSeq SendSession::droppable_seq() const {
+    const Backlog& backlog = *options_.backlog;
+    if (state_ == State::initial) return next_ - 1;
+    if (state_ == State::starting || backlog.empty()) return FrameSeq(0);
+    FrameSeq seq = backlog.first_seq() - 1;
+    while (backlog.has(seq + 1) && seq + 1 < next_) {
+        const FrameHeader& header = backlog.header(seq + 1);
+        // A frame without a write ends at the LSN of the one before it: only a later one proves
+        // that it is there.
+        const bool writes = header.first_lsn <= header.last_lsn;
+        const bool proved =
+            writes || header.last_lsn < acked_.durable || consumed_bytes_ == sent_bytes_;
+        if (header.last_lsn > acked_.durable || !proved) break;
+        ++seq;
+    }
+    return seq;
+}
+
+}  // namespace everstep::daemon

@@ -1,0 +1,97 @@
+// SendSession (walk, stage 4): the primary's end of one replication session, as a state machine
+// without I/O: what arrived in, what to send out. It walks the backlog for one standby and puts
+// resync extents between the frames.
+//
+// Thread: the node's loop. States: starting (Start sent) -> copying (initial, resync) -> streaming
+// -> closed. Invariants: sent - consumed stays below the standby's window; a resync extent as of
+// step n leaves behind the frame that ends at n and before the next; the end of a copy leaves
+// behind its extents and the frame it names, before any later one; positions are those that this
+// session's standby said on this path, never beyond what was sent.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "daemon/resync_frame.hpp"
+#include "daemon/stream_plan.hpp"
+
+namespace everstep::daemon {
+
+struct SendActions {
+    std::function<void(const wire::Control&)> send;
+    std::function<void(const FramePtr&)> send_frame;
+    std::function<std::size_t()> queued_bytes;  // not yet taken by the network
+    // Asks of the capture; each calls back on the loop, in stream order (daemon/pipeline.hpp).
+    std::function<void(const ResyncExtent&, std::function<void(Result<FramePtr>)>)> read_extent;
+    std::function<void(std::function<void(const journal::Tip&)>)> name_gap;
+    std::function<void(std::function<void(const journal::Tip&)>)> sync_step;
+    std::function<void(const Status&)> fail;  // ends the session
+};
+
+struct SendOptions {
+    Uuid group;
+    std::vector<wire::Volume> volumes;
+    Timelines path;
+    const Backlog* backlog = nullptr;
+    WallTime base_time;  // the step time of LSN 0, where the copy begins there
+};
+
+class SendSession {
+  public:
+    SendSession(SendOptions options, StreamPlan plan, SendActions actions);
+    ~SendSession();
+    void begin();  // sends Start
+    [[nodiscard]] Status on_control(const wire::Control& message);
+    void pump();  // frames came, or the network took some
+
+    enum class State : std::uint8_t { starting, initial, resync, streaming };
+    [[nodiscard]] State state() const { return state_; }
+    [[nodiscard]] const wire::Ack& acked() const { return acked_; }
+    // Frames up to here need not be kept for this standby: durable there, or, during an initial
+    // sync, sent (one that is cut begins anew).
+    [[nodiscard]] FrameSeq droppable_seq() const;
+    [[nodiscard]] Lsn sent() const { return sent_; }
+    [[nodiscard]] double copied() const;  // of an initial sync or resync, 0 to 1
+
+  private:
+    struct Extra {
+        FrameSeq after;
+        FramePtr frame;
+    };
+    void started();
+    void copy_from_zero();
+    void copy_from(const journal::Tip& tip);
+    void ask_extents();
+    void extent_read(const Result<FramePtr>& frame);
+    void finish_copy();
+    [[nodiscard]] bool end_is_next() const;
+    void say_end();
+    [[nodiscard]] Status check(const wire::Ack& ack) const;
+    void consumed(const wire::Ack& ack);
+    [[nodiscard]] bool window_open() const;
+    [[nodiscard]] bool next_extent(ResyncExtent& extent);
+    bool send_one();
+
+    SendOptions options_;
+    StreamPlan plan_;
+    SendActions actions_;
+    State state_ = State::starting;
+    wire::Ack acked_;
+    std::deque<Extra> extras_;
+    FrameSeq next_;
+    std::uint64_t sent_bytes_ = 0;
+    std::uint64_t consumed_bytes_ = 0;
+    Lsn sent_;
+    std::size_t volume_ = 0;  // of the copy
+    std::uint64_t offset_ = 0;
+    std::size_t asked_ = 0;            // extents on their way
+    bool running_ = false;             // Started has come
+    bool ending_ = false;              // every extent was read
+    std::optional<journal::Tip> end_;  // the copy ends at this tip
+    bool end_said_ = false;            // ResyncEnd has left
+    std::shared_ptr<SendSession*> alive_;
+};
+
+}  // namespace everstep::daemon

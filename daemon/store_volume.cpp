@@ -1,0 +1,88 @@
+#include "daemon/store_volume.hpp"
+
+#include "standby/export_device.hpp"
+
+namespace everstep::daemon {
+
+void StoreVolume::submit(const BlockRequest& request, BlockSink& sink) {
+    switch (request.op) {
+        case BlockOp::read:
+        case BlockOp::status:
+            read(request, sink);
+            return;
+        case BlockOp::flush:
+            capture_.seal();
+            answer_synced(capture_.newest(), true, sink, request.token);
+            return;
+        case BlockOp::write:
+        case BlockOp::zero:
+        case BlockOp::trim:
+            change(request, sink);
+            return;
+    }
+}
+
+void StoreVolume::read(const BlockRequest& request, BlockSink& sink) {
+    const standby::Standby& standby = journal_.standby();
+    readers_->post([this, &standby, request, &sink, view = standby.store().view_at_tip()] {
+        const Status status = standby::answer_read(standby, view, place_.index, request);
+        loop_.post([serving = serving_, &sink, token = request.token, status] {
+            sink.complete(token, *serving ? status : serving_ended());
+        });
+    });
+}
+
+void StoreVolume::change(const BlockRequest& request, BlockSink& sink) {
+    if (journal_.standby().full()) {
+        sink.complete(request.token, {ErrorCode::no_space, "the disk of the history is full"});
+        return;
+    }
+    CapturedWrite write;
+    write.volume = place_.index;
+    write.kind = request.op == BlockOp::write  ? EntryKind::data
+                 : request.op == BlockOp::zero ? EntryKind::zero
+                                               : EntryKind::discard;
+    write.offset = ByteOffset(request.offset);
+    write.length = ByteCount(request.length);
+    write.fua = request.fua;
+    write.payload = request.data;
+    const Lsn lsn = capture_.captured(write);
+    if (request.fua) {
+        capture_.seal();
+        answer_synced(lsn, false, sink, request.token);
+        return;
+    }
+    journal_.when_appended(
+        lsn, [this, serving = serving_, lsn, &sink, token = request.token](const Status& status) {
+            if (*serving && status.ok()) {
+                capture_.answer(lsn, sink, token);
+            } else {
+                sink.complete(token, status.ok() ? serving_ended() : status);
+            }
+        });
+}
+
+void StoreVolume::answer_synced(Lsn lsn, bool mark, BlockSink& sink, std::uint64_t token) {
+    journal_.when_synced([this, serving = serving_, lsn, mark, &sink, token](const Status& status) {
+        if (!*serving || !status.ok()) {
+            sink.complete(token, status.ok() ? serving_ended() : status);
+            return;
+        }
+        if (mark) capture_.flush_mark(lsn, place_.index);
+        capture_.answer(lsn, sink, token);
+    });
+}
+
+void StoreVolume::detach() {
+    *serving_ = false;
+    readers_.reset();
+}
+
+Status StoreVolume::read_now(ByteOffset offset, MutableBytes to) {
+    capture_.seal();
+    journal_.wait_appended();
+    const journal::Store& store = journal_.standby().store();
+    return store.read(store.view_at_tip(), journal_.standby().replica(), place_.index, offset, to);
+}
+
+}  // namespace everstep::daemon

@@ -1,0 +1,26 @@
+// The devices and images of a group on this node: made where missing, recognised again (DESIGN.md
+// 5, "Unknown disks"). Blocks on the disk; called at starts and stops only.
+#pragma once
+
+#include "daemon/group_context.hpp"
+
+namespace everstep::daemon {
+
+inline constexpr std::uint32_t kSamples = 256;  // blocks looked at to recognise a volume
+
+// Makes missing image files (sparse, the configured size), finds every size, and fills
+// record.volumes for volumes that are not in it yet. `made_all`: every volume was made now, so all
+// of them are zeroes. An error names volume, file, found and wanted.
+[[nodiscard]] Status prepare_volumes(GroupContext& context, bool& made_all);
+// Makes the image of a known volume anew where it is gone: its data is about to be brought from
+// another node.
+[[nodiscard]] Status make_gone_volumes(GroupContext& context);
+// Why a volume is not the one of the record; empty: all are. Reads kSamples blocks a volume.
+[[nodiscard]] Result<std::string> volume_problem(const GroupContext& context);
+// Takes identities and samples anew, before a clean stop is recorded. Nothing else may write to the
+// volumes meanwhile.
+[[nodiscard]] Status sample_volumes(GroupContext& context);
+// The samples say nothing any more: the content changes without this record's knowledge.
+void forget_samples(GroupContext& context);
+
+}  // namespace everstep::daemon

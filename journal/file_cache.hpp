@@ -1,0 +1,40 @@
+// FileCache: the store's files open for reading, a bounded number of them, so that a long history
+// does not use up the process's file descriptors.
+//
+// Thread: any; a mutex inside, not held while a file is read. A file given out stays open until its
+// last user is done.
+#pragma once
+
+#include <list>
+#include <memory>
+#include <mutex>
+#include <unordered_map>
+
+#include "common/io/file.hpp"
+#include "journal/segment_header.hpp"
+
+namespace everstep::journal {
+
+inline constexpr std::size_t kOpenFilesMax = 128;
+
+class FileCache {
+  public:
+    FileCache(io::FileSystem& files, std::string directory)
+        : files_(files), directory_(std::move(directory)) {}
+    [[nodiscard]] Result<std::shared_ptr<const io::File>> get(FileKind kind, std::uint64_t segment);
+    // Its files are gone, or somebody else's.
+    void forget(std::uint64_t segment);
+
+  private:
+    struct Open {
+        std::string name;
+        std::shared_ptr<const io::File> file;
+    };
+    io::FileSystem& files_;
+    std::string directory_;
+    std::mutex mutex_;
+    std::list<Open> open_;  // most recently used first
+    std::unordered_map<std::string, std::list<Open>::iterator> by_name_;
+};
+
+}  // namespace everstep::journal

@@ -1,0 +1,104 @@
+#include "journal/index_cache.hpp"
+
+#include "journal/index_rebuild.hpp"
+
+namespace everstep::journal {
+namespace {
+
+// About what an index takes in memory, its hash tables included.
+std::uint64_t memory_of(const RedoIndex& index) {
+    return index.writes.unit_count() * 96 + index.frames.size() * sizeof(FrameRef) +
+           index.flushes.size() * sizeof(FlushMark) + 4096;
+}
+std::uint64_t memory_of(const BeforeImageIndex& images) {
+    return images.image_count() * 80 + 4096;
+}
+
+}  // namespace
+
+IndexCache::Entry IndexCache::find(const Key& key) {
+    const std::lock_guard guard(mutex_);
+    const auto found = by_key_.find(key);
+    if (found == by_key_.end()) return {};
+    entries_.splice(entries_.begin(), entries_, found->second);
+    return entries_.front();
+}
+
+void IndexCache::keep(Entry entry) {
+    const std::lock_guard guard(mutex_);
+    if (by_key_.contains(entry.key)) return;
+    bytes_ += entry.bytes;
+    entries_.push_front(std::move(entry));
+    by_key_[entries_.front().key] = entries_.begin();
+    while (bytes_ > kIndexCacheBytes && entries_.size() > 1) {
+        bytes_ -= entries_.back().bytes;
+        by_key_.erase(entries_.back().key);
+        entries_.pop_back();
+    }
+}
+
+Result<std::shared_ptr<const RedoIndex>> IndexCache::redo(std::uint64_t segment,
+                                                          std::uint64_t salt) {
+    Entry entry;
+    entry.key = {FileKind::redo, salt};
+    if (Entry known = find(entry.key); known.redo != nullptr) return known.redo;
+    const IndexedFile file = of(segment, salt);
+    const std::string path = path_of(file_name(FileKind::redo_index, segment));
+    const auto bytes = read_index(files_, path);
+    auto index = bytes.ok() ? unpack_redo_index(bytes->bytes(), file, path)
+                            : Result<RedoIndex>(bytes.status());
+    if (!index.ok()) {
+        index = rebuild_redo_index(files_, path_of(file_name(FileKind::redo, segment)), file);
+        if (!index.ok()) return index.status();
+        put(segment, salt, *index).ignore("it is made again the next time");
+    }
+    entry.bytes = memory_of(*index);
+    entry.redo = std::make_shared<RedoIndex>(std::move(*index));
+    const auto out = entry.redo;
+    keep(std::move(entry));
+    return out;
+}
+
+Result<std::shared_ptr<const BeforeImageIndex>> IndexCache::undo(std::uint64_t segment,
+                                                                 std::uint64_t salt) {
+    Entry entry;
+    entry.key = {FileKind::undo, salt};
+    if (Entry known = find(entry.key); known.undo != nullptr) return known.undo;
+    const IndexedFile file = of(segment, salt);
+    const std::string path = path_of(file_name(FileKind::undo_index, segment));
+    const auto bytes = read_index(files_, path);
+    auto images = bytes.ok() ? unpack_undo_index(bytes->bytes(), file, path)
+                             : Result<BeforeImageIndex>(bytes.status());
+    if (!images.ok()) {
+        images = rebuild_undo_index(files_, path_of(file_name(FileKind::undo, segment)), file);
+        if (!images.ok()) return images.status();
+        put(segment, salt, *images).ignore("it is made again the next time");
+    }
+    entry.bytes = memory_of(*images);
+    entry.undo = std::make_shared<BeforeImageIndex>(std::move(*images));
+    const auto out = entry.undo;
+    keep(std::move(entry));
+    return out;
+}
+
+Status IndexCache::remove(std::uint64_t segment) {
+    for (const FileKind kind : {FileKind::redo_index, FileKind::undo_index}) {
+        const std::string path = path_of(file_name(kind, segment));
+        const auto there = files_.exists(path);
+        if (!there.ok()) return there.status();
+        if (*there) EVERSTEP_TRY(files_.remove(path));
+    }
+    return {};
+}
+
+Status IndexCache::put(std::uint64_t segment, std::uint64_t salt, const RedoIndex& index) {
+    return write_index(files_, index_path(FileKind::redo_index, segment),
+                       pack_redo_index(of(segment, salt), index));
+}
+
+Status IndexCache::put(std::uint64_t segment, std::uint64_t salt, const BeforeImageIndex& images) {
+    return write_index(files_, index_path(FileKind::undo_index, segment),
+                       pack_undo_index(of(segment, salt), images));
+}
+
+}  // namespace everstep::journal

@@ -1,0 +1,67 @@
+// IndexCache: the indexes of sealed files, kept in index files and, a bounded amount of them, in
+// memory.
+//
+// Thread: any; a mutex inside, not held while a file is read.
+// Invariants: at most about kIndexCacheBytes stay in memory besides what is in use, and always the
+// newest one; an index file that is missing or damaged is made again from the sealed file, whose
+// own damage is the only error that is left.
+#pragma once
+
+#include <list>
+#include <map>
+#include <mutex>
+
+#include "journal/index_file.hpp"
+#include "journal/store_types.hpp"
+
+namespace everstep::journal {
+
+inline constexpr std::uint64_t kIndexCacheBytes = 64ULL << 20;
+
+class IndexCache {
+  public:
+    // Both outlive it.
+    IndexCache(io::FileSystem& files, const StoreOptions& options)
+        : files_(files), options_(options) {}
+    // Of a sealed file: `salt` is the file's. Given out, it stays valid whatever is dropped.
+    [[nodiscard]] Result<std::shared_ptr<const RedoIndex>> redo(std::uint64_t segment,
+                                                                std::uint64_t salt);
+    [[nodiscard]] Result<std::shared_ptr<const BeforeImageIndex>> undo(std::uint64_t segment,
+                                                                       std::uint64_t salt);
+    // Writes the index file of a sealed file.
+    [[nodiscard]] Status put(std::uint64_t segment, std::uint64_t salt, const RedoIndex& index);
+    [[nodiscard]] Status put(std::uint64_t segment, std::uint64_t salt,
+                             const BeforeImageIndex& images);
+
+    // Of a segment that is not kept any more.
+    [[nodiscard]] Status remove(std::uint64_t segment);
+
+  private:
+    using Key = std::pair<FileKind, std::uint64_t>;  // and the salt
+    struct Entry {
+        Key key;
+        std::shared_ptr<const RedoIndex> redo;
+        std::shared_ptr<const BeforeImageIndex> undo;
+        std::uint64_t bytes = 0;
+    };
+    [[nodiscard]] Entry find(const Key& key);
+    void keep(Entry entry);
+    [[nodiscard]] std::string path_of(const std::string& name) const {
+        return options_.directory + "/" + name;
+    }
+    [[nodiscard]] IndexPath index_path(FileKind kind, std::uint64_t segment) const {
+        return {path_of(file_name(kind, segment)), path_of(unfinished_name(kind, segment))};
+    }
+    [[nodiscard]] IndexedFile of(std::uint64_t segment, std::uint64_t salt) const {
+        return {options_.group, segment, salt, options_.volume_bytes};
+    }
+
+    io::FileSystem& files_;
+    const StoreOptions& options_;
+    std::mutex mutex_;
+    std::list<Entry> entries_;  // most recently used first
+    std::map<Key, std::list<Entry>::iterator> by_key_;
+    std::uint64_t bytes_ = 0;
+};
+
+}  // namespace everstep::journal

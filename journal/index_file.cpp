@@ -1,0 +1,243 @@
+#include "journal/index_file.hpp"
+
+#include "common/base/checksum.hpp"
+#include "journal/body_codec.hpp"
+
+namespace everstep::journal {
+namespace {
+
+constexpr std::uint32_t kMagic = 0x49535645;  // "EVSI"
+constexpr std::size_t kHeaderBytes = 64;
+constexpr std::size_t kKindAt = 8;
+constexpr std::size_t kGroupAt = 16;
+constexpr std::size_t kSegmentAt = 32;
+constexpr std::size_t kSaltAt = 40;
+constexpr std::size_t kBodyBytesAt = 48;
+constexpr std::size_t kBodyCrcAt = 56;
+constexpr std::size_t kHeaderCrcAt = 60;
+static_assert(kHeaderCrcAt + 4 == kHeaderBytes);
+
+constexpr std::size_t kUnitBytes = 43;
+constexpr std::size_t kFrameBytes = 68;
+constexpr std::size_t kFlushBytes = 10;
+constexpr std::size_t kImageBytes = 27;
+
+BodyBytes with_header(const IndexedFile& of, FileKind kind, const BodyBytes& body) {
+    BodyBytes out(kHeaderBytes);
+    const MutableBytes to(out);
+    put<std::uint32_t>(to, 0, kMagic);
+    put<std::uint32_t>(to, 4, kIndexVersion);
+    put<std::uint32_t>(to, kKindAt, kind == FileKind::redo ? 1 : 2);
+    std::memcpy(out.data() + kGroupAt, of.group.bytes().data(), 16);
+    put<std::uint64_t>(to, kSegmentAt, of.segment);
+    put<std::uint64_t>(to, kSaltAt, of.salt);
+    put<std::uint64_t>(to, kBodyBytesAt, body.size());
+    put<std::uint32_t>(to, kBodyCrcAt, crc32c(body));
+    put<std::uint32_t>(to, kHeaderCrcAt, crc32c(Bytes(out).first(kHeaderCrcAt)));
+    out.insert(out.end(), body.begin(), body.end());
+    return out;
+}
+
+Status bad(const std::string& name, const std::string& what) {
+    return {ErrorCode::corrupt, name + ": " + what};
+}
+
+// The body, when everything around it is right.
+Result<Bytes> checked_body(Bytes from, const IndexedFile& of, FileKind kind,
+                           const std::string& name) {
+    if (from.size() < kHeaderBytes || get<std::uint32_t>(from, 0) != kMagic ||
+        get<std::uint32_t>(from, kHeaderCrcAt) != crc32c(from.first(kHeaderCrcAt)))
+        return bad(name, "not an undamaged header of an index file");
+    const auto version = get<std::uint32_t>(from, 4);
+    if (version != kIndexVersion)
+        return Status(ErrorCode::version, name + ": index format " + std::to_string(version) +
+                                              ", this program reads " +
+                                              std::to_string(kIndexVersion));
+    if (std::memcmp(from.data() + kGroupAt, of.group.bytes().data(), 16) != 0 ||
+        get<std::uint64_t>(from, kSegmentAt) != of.segment ||
+        get<std::uint64_t>(from, kSaltAt) != of.salt ||
+        get<std::uint32_t>(from, kKindAt) != (kind == FileKind::redo ? 1 : 2))
+        return bad(name, "it is the index of another file");
+    const Bytes body = from.subspan(kHeaderBytes);
+    if (get<std::uint64_t>(from, kBodyBytesAt) != body.size() ||
+        get<std::uint32_t>(from, kBodyCrcAt) != crc32c(body))
+        return bad(name, "the index fails its checksum");
+    return body;
+}
+
+void put_unit(BodyWriter& to, const Unit& unit) {
+    to.position(unit.position());
+    to.number<std::uint64_t>(unit.offset.value());
+    to.number<std::uint64_t>(unit.payload_at.value());
+    to.number<std::uint32_t>(unit.length);
+    to.number<std::uint32_t>(unit.crc);
+    to.number<std::uint32_t>(unit.chunks_at);
+    to.number<std::uint16_t>(unit.volume);
+    to.flag(unit.zero);
+}
+
+Unit get_unit(BodyReader& from) {
+    Unit unit;
+    const Position position = from.position();
+    unit.lsn = position.lsn;
+    unit.sub = position.sub;
+    unit.offset = ByteOffset(from.number<std::uint64_t>());
+    unit.payload_at = ByteOffset(from.number<std::uint64_t>());
+    unit.length = from.number<std::uint32_t>();
+    unit.crc = from.number<std::uint32_t>();
+    unit.chunks_at = from.number<std::uint32_t>();
+    unit.volume = from.number<std::uint16_t>();
+    unit.zero = from.flag();
+    return unit;
+}
+
+void put_frame(BodyWriter& to, const FrameRef& frame) {
+    to.number<std::uint64_t>(frame.seq.value());
+    to.raw(frame.hash);
+    to.number<std::uint64_t>(frame.first.value());
+    to.number<std::uint64_t>(frame.last.value());
+    to.time(frame.step_first);
+    to.time(frame.step_last);
+    to.number<std::uint64_t>(frame.at.value());
+    to.number<std::uint32_t>(frame.bytes);
+}
+
+FrameRef get_frame(BodyReader& from, std::uint64_t segment) {
+    FrameRef frame;
+    frame.seq = FrameSeq(from.number<std::uint64_t>());
+    frame.hash = from.raw();
+    frame.first = Lsn(from.number<std::uint64_t>());
+    frame.last = Lsn(from.number<std::uint64_t>());
+    frame.step_first = from.time();
+    frame.step_last = from.time();
+    frame.segment = segment;
+    frame.at = ByteOffset(from.number<std::uint64_t>());
+    frame.bytes = from.number<std::uint32_t>();
+    return frame;
+}
+
+// A write that the rest of the program may be given, behind those of `before`.
+bool sane(const Unit& unit, const SegmentIndex& before, const IndexedFile& of) {
+    if (unit.volume >= of.volume_bytes.size()) return false;
+    const std::uint64_t size = of.volume_bytes[unit.volume].value();
+    const std::uint64_t offset = unit.offset.value();
+    const bool fits = offset % kSectorBytes == 0 && unit.length % kSectorBytes == 0 &&
+                      unit.length > 0 && unit.length <= kPieceBytesMax && offset <= size &&
+                      unit.length <= size - offset;
+    const std::size_t chunks = before.chunk_crcs().size();
+    const std::size_t wanted =
+        unit.zero || unit.length <= kChunkBytes ? 0 : (unit.length - 1) / kChunkBytes + 1;
+    const auto newest = static_cast<std::uint32_t>(before.unit_count()) - 1;
+    return fits && unit.chunks_at <= chunks && wanted <= chunks - unit.chunks_at &&
+           (before.unit_count() == 0 || before.unit(newest).position() < unit.position());
+}
+
+bool sane(const BeforeImage& image, const IndexedFile& of) {
+    const std::uint32_t blocks_max = image.zero ? kImageZeroBlocksMax : kImageDataBlocksMax;
+    return image.blocks > 0 && image.blocks <= blocks_max &&
+           image.volume < of.volume_bytes.size() &&
+           image.block <= of.volume_bytes[image.volume].value() / kBlockBytes;
+}
+
+}  // namespace
+
+BodyBytes pack_redo_index(const IndexedFile& of, const RedoIndex& index) {
+    BodyWriter body;
+    const SegmentIndex& writes = index.writes;
+    body.number(static_cast<std::uint32_t>(writes.chunk_crcs().size()));
+    for (const std::uint32_t crc : writes.chunk_crcs()) body.number(crc);
+    body.number(static_cast<std::uint32_t>(writes.unit_count()));
+    for (std::uint32_t n = 0; n < writes.unit_count(); ++n) put_unit(body, writes.unit(n));
+    body.number(static_cast<std::uint32_t>(index.frames.size()));
+    for (const FrameRef& frame : index.frames) put_frame(body, frame);
+    body.number(static_cast<std::uint32_t>(index.flushes.size()));
+    for (const FlushMark& mark : index.flushes) {
+        body.number<std::uint64_t>(mark.lsn.value());
+        body.number(static_cast<std::uint16_t>(mark.volume.value()));
+    }
+    return with_header(of, FileKind::redo, body.take());
+}
+
+Result<RedoIndex> unpack_redo_index(Bytes from, const IndexedFile& of, const std::string& name) {
+    const auto body = checked_body(from, of, FileKind::redo, name);
+    if (!body.ok()) return body.status();
+    BodyReader reader(*body);
+    std::vector<std::uint32_t> chunks(reader.count(4));
+    for (std::uint32_t& crc : chunks) crc = reader.number<std::uint32_t>();
+    RedoIndex index;
+    index.writes = SegmentIndex(std::move(chunks));
+    for (std::size_t n = reader.count(kUnitBytes); n > 0; --n) {
+        const Unit unit = get_unit(reader);
+        if (!reader.ok() || !sane(unit, index.writes, of))
+            return bad(name, "a write in the index makes no sense");
+        index.writes.restore(unit);
+    }
+    index.frames.resize(reader.count(kFrameBytes));
+    for (FrameRef& frame : index.frames) frame = get_frame(reader, of.segment);
+    index.flushes.resize(reader.count(kFlushBytes));
+    for (FlushMark& mark : index.flushes) {
+        mark.lsn = Lsn(reader.number<std::uint64_t>());
+        mark.volume = VolumeIndex(reader.number<std::uint16_t>());
+    }
+    if (!reader.done()) return bad(name, "the lists of the index do not fill it");
+    return index;
+}
+
+BodyBytes pack_undo_index(const IndexedFile& of, const BeforeImageIndex& images) {
+    BodyWriter body;
+    body.number(static_cast<std::uint32_t>(images.images().size()));
+    for (const BeforeImage& image : images.images()) {
+        body.number<std::uint64_t>(image.at.value());
+        body.number<std::uint64_t>(image.block);
+        body.number<std::uint32_t>(image.blocks);
+        body.number<std::uint32_t>(image.crc);
+        body.number<std::uint16_t>(image.volume);
+        body.flag(image.zero);
+    }
+    return with_header(of, FileKind::undo, body.take());
+}
+
+Result<BeforeImageIndex> unpack_undo_index(Bytes from, const IndexedFile& of,
+                                           const std::string& name) {
+    const auto body = checked_body(from, of, FileKind::undo, name);
+    if (!body.ok()) return body.status();
+    BodyReader reader(*body);
+    BeforeImageIndex images;
+    for (std::size_t n = reader.count(kImageBytes); n > 0; --n) {
+        BeforeImage image;
+        image.at = ByteOffset(reader.number<std::uint64_t>());
+        image.block = reader.number<std::uint64_t>();
+        image.blocks = reader.number<std::uint32_t>();
+        image.crc = reader.number<std::uint32_t>();
+        image.volume = reader.number<std::uint16_t>();
+        image.zero = reader.flag();
+        if (!reader.ok() || !sane(image, of))
+            return bad(name, "a before-image in the index makes no sense");
+        images.restore(image);
+    }
+    if (!reader.done()) return bad(name, "the list of the index does not fill it");
+    return images;
+}
+
+Status write_index(io::FileSystem& files, const IndexPath& path, Bytes content) {
+    const auto there = files.exists(path.unfinished);
+    if (!there.ok()) return there.status();
+    if (*there) EVERSTEP_TRY(files.remove(path.unfinished));
+    const auto file = files.open(path.unfinished, {.mode = io::OpenMode::create});
+    if (!file.ok()) return file.status();
+    EVERSTEP_TRY((*file)->write_at(ByteOffset(0), content));
+    return files.rename(path.unfinished, path.finished);
+}
+
+Result<Buffer> read_index(io::FileSystem& files, const std::string& path) {
+    const auto file = files.open(path, {});
+    if (!file.ok()) return file.status();
+    const auto size = (*file)->size();
+    if (!size.ok()) return size.status();
+    Buffer bytes;
+    bytes.resize(size->value());
+    EVERSTEP_TRY((*file)->read_at(ByteOffset(0), bytes.bytes()));
+    return bytes;
+}
+
+}  // namespace everstep::journal

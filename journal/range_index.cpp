@@ -1,0 +1,77 @@
+#include "journal/range_index.hpp"
+
+#include "common/base/assert.hpp"
+
+namespace everstep::journal {
+namespace {
+
+constexpr std::size_t kSlotsMin = 64;
+
+// Level and index in one number, as in a heap: the piece's index behind a leading one. Never 0.
+std::uint64_t key_of(VolumeIndex volume, std::uint64_t unit, unsigned level) {
+    const std::uint64_t piece = 1ULL << (kRangeUnitBits - level) | unit >> level;
+    return volume.value() << (kRangeUnitBits + 1) | piece;
+}
+
+std::uint64_t mix(std::uint64_t key) {
+    key ^= key >> 32;
+    key *= 0x9e3779b97f4a7c15ULL;
+    key ^= key >> 29;
+    key *= 0xbf58476d1ce4e5b9ULL;
+    return key ^ key >> 32;
+}
+
+}  // namespace
+
+void RangeIndex::add(const UnitRange& range, std::uint32_t value) {
+    EVERSTEP_ASSERT(range.volume.value() < kRangeVolumesMax && range.first < kRangeUnitsMax &&
+                        range.count <= kRangeUnitsMax - range.first,
+                    "a range within the limits of the key");
+    for_each_piece(range.first, range.count, kRangeLevelMax,
+                   [&](std::uint64_t first, unsigned level) {
+                       levels_ |= 1U << level;
+                       add_piece(key_of(range.volume, first, level), value);
+                   });
+}
+
+std::uint32_t RangeIndex::newest(VolumeIndex volume, std::uint64_t unit, unsigned level) const {
+    if (keys_.empty()) return kRangeNone;
+    const std::size_t slot = slot_of(key_of(volume, unit, level));
+    return keys_[slot] == 0 ? kRangeNone : heads_[slot];
+}
+
+void RangeIndex::add_piece(std::uint64_t key, std::uint32_t value) {
+    if ((used_ + 1) * 4 > keys_.size() * 3) grow();
+    const std::size_t slot = slot_of(key);
+    const std::uint32_t older = keys_[slot] == 0 ? kRangeNone : heads_[slot];
+    if (keys_[slot] == 0) {
+        keys_[slot] = key;
+        ++used_;
+    }
+    EVERSTEP_ASSERT(entries_.size() < kRangeNone, "entries of one segment fit 32 bits");
+    heads_[slot] = static_cast<std::uint32_t>(entries_.size());
+    entries_.push_back({value, older});
+}
+
+// The key's slot, or the free one where it belongs. There is always a free one.
+std::size_t RangeIndex::slot_of(std::uint64_t key) const {
+    const std::size_t mask = keys_.size() - 1;
+    std::size_t slot = mix(key) & mask;
+    while (keys_[slot] != 0 && keys_[slot] != key) slot = (slot + 1) & mask;
+    return slot;
+}
+
+void RangeIndex::grow() {
+    std::vector<std::uint64_t> keys(keys_.empty() ? kSlotsMin : keys_.size() * 2);
+    std::vector<std::uint32_t> heads(keys.size());
+    keys.swap(keys_);
+    heads.swap(heads_);
+    for (std::size_t i = 0; i < keys.size(); ++i) {
+        if (keys[i] == 0) continue;
+        const std::size_t slot = slot_of(keys[i]);
+        keys_[slot] = keys[i];
+        heads_[slot] = heads[i];
+    }
+}
+
+}  // namespace everstep::journal

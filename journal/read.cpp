@@ -1,0 +1,253 @@
+// The reading function over real files: plan by the reading rule, read without a lock, look again
+// (walk, stage 8).
+//
+// What comes from redo and undo files never changes, so only what came from the replica is looked
+// up again after it was read. Between the two look-ups the replica can only have gone forward
+// unless a move began (move_generation), and every write that may have landed meanwhile lies at or
+// below the second look-up's high; so if the rule still says "replica" then what was read is right,
+// and if it says anything else that is read instead. Each look-up goes by windows (reading.hpp) and
+// lets go of the lock between two: each window's answer stands for itself.
+#include <algorithm>
+#include <optional>
+
+#include "common/base/checksum.hpp"
+#include "journal/store_impl.hpp"
+
+namespace everstep::journal {
+namespace {
+
+constexpr std::uint64_t kScratchBytesMax = 8ULL << 20;
+constexpr std::uint64_t kWindowSectors = kWindowBytesMax / kSectorBytes;
+
+// A part of the answer that lies in a file, with the smallest checked run of bytes around it.
+struct FilePiece {
+    FileKind kind = FileKind::redo;
+    std::uint64_t segment = 0;
+    ByteOffset check_at;
+    std::uint32_t check_bytes = 0;
+    std::uint32_t crc = 0;
+    std::uint32_t skip = 0;  // from check_at to the first byte wanted
+    MutableBytes to;
+    [[nodiscard]] bool whole() const { return to.size() == check_bytes; }
+};
+
+FilePiece piece_of(const SectorRun& run, MutableBytes to) {
+    return {.kind = run.source == Source::redo ? FileKind::redo : FileKind::undo,
+            .segment = run.segment,
+            .check_at = run.at,
+            .check_bytes = run.bytes,
+            .crc = run.crc,
+            .skip = static_cast<std::uint32_t>(run.skip * kSectorBytes),
+            .to = to};
+}
+
+Status damaged(const io::File& file, const FilePiece& piece) {
+    return {ErrorCode::corrupt, file.path() + ": offset " + std::to_string(piece.check_at.value()) +
+                                    ": " + std::to_string(piece.check_bytes) +
+                                    " bytes fail their checksum"};
+}
+
+// Pieces of one file. Parts of a checked run go through a scratch buffer.
+Status read_file_pieces(const io::File& file, std::span<const FilePiece> pieces) {
+    while (!pieces.empty()) {
+        std::vector<MutableBytes> targets;
+        Buffer scratch;
+        std::size_t scratch_bytes = 0;
+        std::size_t count = 0;
+        for (; count < pieces.size() && scratch_bytes < kScratchBytesMax; ++count)
+            scratch_bytes += pieces[count].whole() ? 0 : pieces[count].check_bytes;
+        scratch.resize(scratch_bytes);
+        std::vector<io::ReadOp> ops;
+        std::size_t at = 0;
+        for (const FilePiece& piece : pieces.first(count)) {
+            MutableBytes to = piece.to;
+            if (!piece.whole()) {
+                to = scratch.bytes().subspan(at, piece.check_bytes);
+                at += piece.check_bytes;
+            }
+            ops.push_back({piece.check_at, to});
+        }
+        EVERSTEP_TRY(file.read(ops));
+        for (std::size_t i = 0; i < count; ++i) {
+            const FilePiece& piece = pieces[i];
+            if (crc32c(ops[i].to) != piece.crc) return damaged(file, piece);
+            if (!piece.whole())
+                std::copy_n(ops[i].to.begin() + piece.skip, piece.to.size(), piece.to.begin());
+        }
+        pieces = pieces.subspan(count);
+    }
+    return {};
+}
+
+Status read_pieces(FileCache& cache, std::vector<FilePiece>& pieces) {
+    std::stable_sort(pieces.begin(), pieces.end(), [](const FilePiece& a, const FilePiece& b) {
+        return std::tie(a.segment, a.kind, a.check_at) < std::tie(b.segment, b.kind, b.check_at);
+    });
+    for (std::size_t first = 0; first < pieces.size();) {
+        std::size_t last = first;
+        while (last < pieces.size() && pieces[last].segment == pieces[first].segment &&
+               pieces[last].kind == pieces[first].kind)
+            ++last;
+        const auto file = cache.get(pieces[first].kind, pieces[first].segment);
+        if (!file.ok()) return file.status();
+        EVERSTEP_TRY(read_file_pieces(**file, std::span(pieces).subspan(first, last - first)));
+        first = last;
+    }
+    return {};
+}
+
+Status missing_image(const SectorRun& run, VolumeIndex volume) {
+    return {ErrorCode::corrupt, file_name(FileKind::undo, run.segment) +
+                                    ": no before-image of volume " +
+                                    std::to_string(volume.value()) + " offset " +
+                                    std::to_string(run.first * kSectorBytes)};
+}
+
+// The look-up of one read, repeated until what came from the replica is certain.
+class Lookup {
+  public:
+    struct Range {
+        std::uint64_t first = 0;
+        std::uint64_t count = 0;
+    };
+    struct Parts {
+        std::vector<FilePiece> pieces;
+        std::vector<MutableBytes> zeroes;
+        std::vector<Range> replica;
+    };
+    // `as_if`: where the replica is taken to be; none: where it is.
+    struct At {
+        Place point;
+        const ReplicaState* as_if = nullptr;
+    };
+    Lookup(const At& at, VolumeIndex volume, std::uint64_t first, MutableBytes to)
+        : point_(at.point), as_if_(at.as_if), volume_(volume), first_(first), to_(to) {}
+
+    [[nodiscard]] MutableBytes bytes_of(const Range& range) const {
+        return to_.subspan((range.first - first_) * kSectorBytes, range.count * kSectorBytes);
+    }
+    // Plans all of the ranges; gives the move generation at its begin.
+    Result<std::uint64_t> plan(const Store::Impl& s, std::span<const Range> ranges,
+                               Parts& parts) const {
+        std::optional<std::uint64_t> begun;
+        EVERSTEP_TRY(in_windows(s, ranges, [&](const Window& window) {
+            if (!begun) begun = window.generation;
+            return plan_window(window.runs, parts);
+        }));
+        return *begun;
+    }
+    // What has to be read again: all of it if a move began, else what is no longer the replica's.
+    Result<std::vector<Range>> changed(const Store::Impl& s, std::uint64_t generation,
+                                       const std::vector<Range>& ranges) const {
+        std::vector<Range> out;
+        bool moved = false;
+        EVERSTEP_TRY(in_windows(s, ranges, [&](const Window& window) {
+            moved = moved || window.generation != generation;
+            for (const SectorRun& run : window.runs)
+                if (run.source != Source::replica) out.push_back({run.first, run.count});
+            return Status();
+        }));
+        return moved ? ranges : out;
+    }
+
+  private:
+    struct Window {
+        std::uint64_t generation = 0;
+        std::vector<SectorRun> runs;
+    };
+    // Goes through the ranges by windows; only what grows is looked up under the store's lock.
+    template <class Each>
+    Status in_windows(const Store::Impl& s, std::span<const Range> ranges, const Each& each) const {
+        for (const Range& range : ranges) {
+            for (std::uint64_t done = 0; done < range.count; done += kWindowSectors) {
+                const UnitRange sectors{volume_, range.first + done,
+                                        std::min(kWindowSectors, range.count - done)};
+                const auto looked = s.look(point_, sectors, as_if_);
+                if (!looked.ok()) return looked.status();
+                auto runs = resolve(looked->paths, sectors);
+                if (!runs.ok()) return runs.status();
+                EVERSTEP_TRY(each({looked->generation, std::move(*runs)}));
+            }
+        }
+        return {};
+    }
+    Status plan_window(const std::vector<SectorRun>& runs, Parts& parts) const {
+        for (const SectorRun& run : runs) {
+            const Range where{run.first, run.count};
+            switch (run.source) {
+                case Source::replica:
+                    parts.replica.push_back(where);
+                    break;
+                case Source::zero:
+                    parts.zeroes.push_back(bytes_of(where));
+                    break;
+                case Source::redo:
+                case Source::undo:
+                    parts.pieces.push_back(piece_of(run, bytes_of(where)));
+                    break;
+                case Source::missing:
+                    return missing_image(run, volume_);
+            }
+        }
+        return {};
+    }
+
+    Place point_;
+    const ReplicaState* as_if_;
+    VolumeIndex volume_;
+    std::uint64_t first_;
+    MutableBytes to_;
+};
+
+}  // namespace
+
+Status Store::read(const View& view, const ReplicaReader& replica, VolumeIndex volume,
+                   ByteOffset offset, MutableBytes to) const {
+    const Impl& s = *impl_;
+    if (offset.value() % kSectorBytes != 0 || to.size() % kSectorBytes != 0 ||
+        volume.value() >= s.history.volume_count() ||
+        offset.value() + to.size() > s.history.volume_bytes(volume))
+        return {ErrorCode::usage, "read: not whole sectors of a volume"};
+    const std::uint64_t first = offset.value() / kSectorBytes;
+    const Lookup lookup({{view.timeline, view.at}}, volume, first, to);
+    std::vector<Lookup::Range> ranges{{first, to.size() / kSectorBytes}};
+    while (!ranges.empty()) {
+        Lookup::Parts parts;
+        const std::uint64_t kept = s.kept_generation;
+        const auto generation = lookup.plan(s, ranges, parts);
+        // Retention may have taken a segment away: then the look-up has another answer.
+        if (!generation.ok() && s.kept_generation != kept) continue;
+        if (!generation.ok()) return generation.status();
+        for (const MutableBytes zero : parts.zeroes)
+            std::fill(zero.begin(), zero.end(), std::byte{0});
+        if (const Status read = read_pieces(s.cache, parts.pieces); !read.ok()) {
+            if (s.kept_generation != kept) continue;
+            return read;
+        }
+        for (const auto& range : parts.replica)
+            EVERSTEP_TRY(replica.read(volume, ByteOffset(range.first * kSectorBytes),
+                                      lookup.bytes_of(range)));
+        if (parts.replica.empty()) return {};
+        auto again = lookup.changed(s, *generation, parts.replica);
+        if (!again.ok()) return again.status();
+        ranges = std::move(*again);
+    }
+    return {};
+}
+
+Status Store::Impl::read_as_if(const Place& point, const ReplicaState& at, const GapExtent& range,
+                               MutableBytes to) const {
+    const std::uint64_t first = range.offset.value() / kSectorBytes;
+    const Lookup lookup({point, &at}, range.volume, first, to);
+    const Lookup::Range all{first, to.size() / kSectorBytes};
+    Lookup::Parts parts;
+    const auto planned = lookup.plan(*this, {&all, 1}, parts);
+    if (!planned.ok()) return planned.status();
+    if (!parts.replica.empty())
+        return {ErrorCode::internal,
+                "step " + std::to_string(point.at.lsn.value()) + ": not told by segments alone"};
+    for (const MutableBytes zero : parts.zeroes) std::fill(zero.begin(), zero.end(), std::byte{0});
+    return read_pieces(cache, parts.pieces);
+}
+
+}  // namespace everstep::journal

@@ -1,0 +1,168 @@
+#include "journal/reading.hpp"
+
+#include <algorithm>
+
+namespace everstep::journal {
+namespace {
+
+constexpr std::uint64_t kSectorsPerBlock = 1ULL << kBlockLevel;
+constexpr std::uint64_t kSectorsPerChunk = kChunkBytes / kSectorBytes;
+
+// Sectors [first, end) of a unit's payload: one run for each of its checksums.
+void append_unit(std::vector<SectorRun>& out, const SegmentShare& share, std::uint32_t number,
+                 const UnitRange& sectors) {
+    const Unit& unit = share.writes->unit(number);
+    if (unit.zero)
+        return append_run(out,
+                          {.first = sectors.first, .count = sectors.count, .source = Source::zero});
+    const std::uint64_t start = unit.offset.value() / kSectorBytes;
+    std::uint64_t at = sectors.first;
+    const std::uint64_t end = sectors.first + sectors.count;
+    SectorRun run{.source = Source::redo, .segment = share.segment};
+    while (at < end) {
+        const std::uint64_t chunk =
+            unit.length <= kChunkBytes ? 0 : (at - start) / kSectorsPerChunk;
+        const std::uint64_t chunk_start = start + chunk * kSectorsPerChunk;
+        run.at = unit.payload_at + chunk * kChunkBytes;
+        run.bytes = static_cast<std::uint32_t>(
+            std::min<std::uint64_t>(kChunkBytes, unit.length - chunk * kChunkBytes));
+        run.crc = unit.length <= kChunkBytes
+                      ? unit.crc
+                      : share.writes->chunk_crc(unit, static_cast<std::uint32_t>(chunk));
+        run.first = at;
+        run.skip = static_cast<std::uint32_t>(at - chunk_start);
+        run.count = std::min(end, chunk_start + run.bytes / kSectorBytes) - at;
+        append_run(out, run);
+        at += run.count;
+    }
+}
+
+void append_image(std::vector<SectorRun>& out, const SegmentShare& share,
+                  const UnitRange& sectors) {
+    const BeforeImage* image = share.images->find(sectors.volume, sectors.first >> kBlockLevel);
+    SectorRun run{.first = sectors.first, .count = sectors.count};
+    if (image == nullptr) {
+        run.source = Source::missing;
+        run.segment = share.segment;
+    } else if (image->zero) {
+        run.source = Source::zero;
+    } else {
+        run.source = Source::undo;
+        run.segment = share.segment;
+        run.at = image->at;
+        run.bytes = image->blocks * static_cast<std::uint32_t>(kBlockBytes);
+        run.crc = image->crc;
+        run.skip = static_cast<std::uint32_t>(sectors.first - image->block * kSectorsPerBlock);
+    }
+    append_run(out, run);
+}
+
+// Calls each(part) for the parts of the range in which all sectors have the same writes: whole
+// blocks (or what of them is asked for), single sectors where some unit covers a part of the block.
+template <class Each>
+void for_each_part(const SegmentIndex& writes, const UnitRange& sectors, Each each) {
+    const std::uint64_t end = sectors.first + sectors.count;
+    for (std::uint64_t at = sectors.first; at < end;) {
+        const std::uint64_t block = at >> kBlockLevel;
+        const std::uint64_t block_end = std::min(end, (block + 1) * kSectorsPerBlock);
+        const bool split = writes.split_block(sectors.volume, block);
+        const std::uint64_t step = split ? 1 : block_end - at;
+        for (; at < block_end; at += step) each(UnitRange{sectors.volume, at, step});
+    }
+}
+
+// What of the sorted, disjoint `ranges` no run covers. `runs` are sorted and disjoint.
+std::vector<UnitRange> without(const std::vector<UnitRange>& ranges,
+                               std::span<const SectorRun> runs) {
+    std::vector<UnitRange> left;
+    auto run = runs.begin();
+    for (const UnitRange& range : ranges) {
+        std::uint64_t at = range.first;
+        const std::uint64_t end = range.first + range.count;
+        while (run != runs.end() && run->end() <= at) ++run;
+        for (; run != runs.end() && run->first < end; ++run) {
+            if (run->first > at) left.push_back({range.volume, at, run->first - at});
+            at = std::max(at, run->end());
+            if (at >= end) break;
+        }
+        if (at < end) left.push_back({range.volume, at, end - at});
+    }
+    return left;
+}
+
+using Look = Status (PathShare::*)(const UnitRange&, std::vector<SectorRun>&) const;
+
+Status look_through(const std::vector<std::shared_ptr<const PathShare>>& shares, Look look,
+                    std::vector<UnitRange>& open, std::vector<SectorRun>& found) {
+    std::vector<SectorRun> part;
+    for (const auto& share : shares) {
+        if (open.empty()) return {};
+        part.clear();
+        for (const UnitRange& range : open) EVERSTEP_TRY((*share.*look)(range, part));
+        if (part.empty()) continue;
+        open = without(open, part);
+        found.insert(found.end(), part.begin(), part.end());
+    }
+    return {};
+}
+
+}  // namespace
+
+void append_run(std::vector<SectorRun>& runs, const SectorRun& run) {
+    if (!runs.empty()) {
+        SectorRun& last = runs.back();
+        const bool stored = run.source == Source::redo || run.source == Source::undo;
+        if (last.end() == run.first && last.source == run.source && last.segment == run.segment &&
+            last.at == run.at && last.bytes == run.bytes &&
+            (!stored || last.skip + last.count == run.skip)) {
+            last.count += run.count;
+            return;
+        }
+    }
+    runs.push_back(run);
+}
+
+SectorRun part_of(SectorRun run, std::uint64_t first, std::uint64_t end) {
+    const std::uint64_t from = std::max(run.first, first);
+    const std::uint64_t to = std::min(run.end(), end);
+    EVERSTEP_ASSERT(from < to, "a part of a run is not empty");
+    if (run.source == Source::redo || run.source == Source::undo)
+        run.skip += static_cast<std::uint32_t>(from - run.first);
+    run.first = from;
+    run.count = to - from;
+    return run;
+}
+
+void SegmentShare::newest(const UnitRange& sectors, std::vector<SectorRun>& out) const {
+    for_each_part(*writes, sectors, [&](const UnitRange& part) {
+        const std::uint32_t unit = writes->newest(part.volume, part.first, span);
+        if (unit != kRangeNone) append_unit(out, *this, unit, part);
+    });
+}
+
+// With w the first write of the span: what lies before w in the segment lies before the span.
+void SegmentShare::before(const UnitRange& sectors, std::vector<SectorRun>& out) const {
+    for_each_part(*writes, sectors, [&](const UnitRange& part) {
+        if (writes->newest(part.volume, part.first, span) == kRangeNone) return;
+        const std::uint32_t unit = writes->newest(part.volume, part.first, {0, span.first});
+        if (unit != kRangeNone) return append_unit(out, *this, unit, part);
+        append_image(out, *this, part);
+    });
+}
+
+Result<std::vector<SectorRun>> resolve(const ReadPaths& paths, const UnitRange& sectors) {
+    std::vector<SectorRun> found;
+    if (sectors.count == 0) return found;
+    std::vector<UnitRange> open{sectors};
+    EVERSTEP_TRY(look_through(paths.newer, &PathShare::newest, open, found));   // (1)
+    EVERSTEP_TRY(look_through(paths.undone, &PathShare::before, open, found));  // (2)
+    for (const UnitRange& range : open)                                         // (3)
+        found.push_back({.first = range.first, .count = range.count});
+    std::sort(found.begin(), found.end(),
+              [](const SectorRun& a, const SectorRun& b) { return a.first < b.first; });
+    std::vector<SectorRun> runs;
+    for (const SectorRun& run : found) append_run(runs, run);
+    return runs;
+}
+
+}  // namespace everstep::journal

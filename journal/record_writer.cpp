@@ -1,0 +1,100 @@
+#include "journal/record_writer.hpp"
+
+#include <algorithm>
+#include <array>
+
+#include "common/base/checksum.hpp"
+
+namespace everstep::journal {
+namespace {
+// Kept between batches; a batch that was larger gives its memory back.
+constexpr std::size_t kStagedBytesKept = 16U << 20;
+
+void append_zeroes(Buffer& to, std::uint64_t count) {
+    const MutableBytes room = to.extend(count);
+    std::fill(room.begin(), room.end(), std::byte{0});
+}
+}  // namespace
+
+RecordWriter::RecordWriter(Setup setup)
+    : setup_(std::move(setup)), written_(setup_.tail), staged_tail_(setup_.tail) {}
+
+std::uint64_t RecordWriter::next_record_at() const {
+    return staged_.size() == 0 ? align_up(written_.end, kBatchAlign) : staged_tail_.end;
+}
+
+bool RecordWriter::fits(std::uint64_t body_bytes) const {
+    if (setup_.capacity == ByteCount(0)) return true;
+    const std::uint64_t end = align_up(next_record_at() + record_bytes(body_bytes), kBatchAlign);
+    return end + kBatchAlign <= setup_.capacity.value();
+}
+
+ByteOffset RecordWriter::stage(RecordKind kind, std::span<const Bytes> parts) {
+    const std::uint64_t at = next_record_at();
+    std::uint64_t body_bytes = 0;
+    std::uint32_t body_crc = 0;
+    for (const Bytes part : parts) {
+        body_bytes += part.size();
+        body_crc = crc32c(part, body_crc);
+    }
+    const Envelope envelope{.kind = kind,
+                            .salt = setup_.salt,
+                            .sequence = setup_.sequence->fetch_add(1),
+                            .offset = ByteOffset(at),
+                            .synced_to = ByteOffset(written_.synced_to),
+                            .body_bytes = static_cast<std::uint32_t>(body_bytes),
+                            .previous_crc = staged_tail_.crc,
+                            .body_crc = body_crc};
+    std::array<std::byte, kEnvelopeBytes> packed{};
+    staged_tail_.crc = pack_envelope(envelope, packed);
+    staged_.append(packed);
+    for (const Bytes part : parts) staged_.append(part);
+    append_zeroes(staged_, record_bytes(body_bytes) - kEnvelopeBytes - body_bytes);
+    staged_tail_.end = at + record_bytes(body_bytes);
+    return ByteOffset(at + kEnvelopeBytes);
+}
+
+Status RecordWriter::write() {
+    EVERSTEP_TRY(failure_);
+    if (staged_.size() == 0) return {};
+    const std::uint64_t at = align_up(written_.end, kBatchAlign);
+    append_zeroes(staged_, align_up(staged_.size(), kBatchAlign) - staged_.size());
+    const Status status = setup_.file->write_at(ByteOffset(at), staged_.bytes());
+    if (!status.ok()) {
+        drop_staged();
+        return status;
+    }
+    written_ = {staged_tail_.end, staged_tail_.crc, written_.synced_to};
+    drop_staged();
+    return {};
+}
+
+Status RecordWriter::sync() {
+    EVERSTEP_TRY(failure_);
+    const std::uint64_t end = written_.end;
+    failure_ = setup_.file->sync();
+    if (failure_.ok()) written_.synced_to = staged_tail_.synced_to = end;
+    return failure_;
+}
+
+Status RecordWriter::cut() {
+    const auto size = setup_.file->size();
+    if (!size.ok()) return size.status();
+    const std::uint64_t end = align_up(written_.end, kBatchAlign);
+    return end < size->value() ? setup_.file->resize(ByteCount(end)) : Status();
+}
+
+void RecordWriter::drop_staged() {
+    if (staged_.capacity() > kStagedBytesKept) staged_ = Buffer();
+    staged_.clear();
+    staged_tail_ = written_;
+}
+
+void RecordWriter::rewind(const LogTail& tail) {
+    EVERSTEP_ASSERT(tail.end >= written_.synced_to && tail.end <= written_.end,
+                    "a tail that was synced is not written over");
+    written_ = {tail.end, tail.crc, written_.synced_to};
+    drop_staged();
+}
+
+}  // namespace everstep::journal

@@ -1,0 +1,65 @@
+// RecordWriter: appends records to one redo or undo file in batches (walk, stage 6 and 7).
+//
+// Thread: one at a time (redo: under the store's writer lock; undo: the apply thread).
+// Invariants
+//  - what one write() writes is one batch: it begins at a multiple of kBatchAlign and is padded to
+//  one, so that a
+//    block that holds a written record is never written again;
+//  - a record is in the file when write() returned ok, and survives power loss when sync() returned
+//  ok; if write()
+//    fails the tail stands where it stood and the next batch goes to the same place;
+//  - a failed sync() is final: every later write() and sync() gives the same error.
+#pragma once
+
+#include <atomic>
+#include <memory>
+
+#include "common/base/buffer.hpp"
+#include "common/io/file.hpp"
+#include "journal/record_format.hpp"
+
+namespace everstep::journal {
+
+// Where a file's chain of records ends.
+struct LogTail {
+    std::uint64_t end = kFileHeaderBytes;  // behind the last record
+    std::uint32_t crc = 0;                 // of the last record's envelope, or of the file's header
+    std::uint64_t synced_to = kFileHeaderBytes;
+};
+
+class RecordWriter {
+  public:
+    struct Setup {
+        std::unique_ptr<io::File> file;
+        std::uint64_t salt = 0;
+        LogTail tail;
+        ByteCount capacity;                              // of a redo file; 0: it grows
+        std::atomic<std::uint64_t>* sequence = nullptr;  // the store's; the next record's number
+    };
+    explicit RecordWriter(Setup setup);
+    // True when a record of this body still fits behind what is staged, and a footer behind it.
+    [[nodiscard]] bool fits(std::uint64_t body_bytes) const;
+    // Copies the record (its body in parts) behind what is staged; gives where its body will lie in
+    // the file.
+    ByteOffset stage(RecordKind kind, std::span<const Bytes> parts);
+    ByteOffset stage(RecordKind kind, Bytes body) { return stage(kind, {&body, 1}); }
+    [[nodiscard]] std::uint64_t staged_bytes() const { return staged_.size(); }
+    [[nodiscard]] Status write();
+    [[nodiscard]] Status sync();
+    [[nodiscard]] Status cut();  // gives back what an earlier use left behind the tail
+    void drop_staged();
+    [[nodiscard]] const LogTail& tail() const { return written_; }
+    // Back to an earlier tail of this file: what was written since and not synced is written over.
+    void rewind(const LogTail& tail);
+    [[nodiscard]] bool clean() const { return written_.synced_to == written_.end; }
+
+  private:
+    [[nodiscard]] std::uint64_t next_record_at() const;
+    Setup setup_;
+    Buffer staged_;
+    LogTail written_;      // what is in the file
+    LogTail staged_tail_;  // what will be when the staged batch is
+    Status failure_;
+};
+
+}  // namespace everstep::journal

@@ -1,0 +1,99 @@
+// SegmentIndex: the units (writes, pieces of long zeroes, resync extents) of one segment in order,
+// and which of them touched a sector. BeforeImageIndex: the before-images of the segment's blocks.
+//
+// Thread: the store guards both.
+// Invariants: units are added in growing position; unit numbers grow with positions, so that a
+// range of positions is a range of unit numbers; a block has at most one before-image.
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "journal/range_index.hpp"
+#include "journal/record_bodies.hpp"
+
+namespace everstep::journal {
+
+inline constexpr unsigned kBlockLevel = 3;  // 4 KiB = 2^3 sectors
+static_assert(kSectorBytes << kBlockLevel == kBlockBytes);
+static_assert(kSectorBytes << kRangeLevelMax == kPieceBytesMax);
+// Payloads up to here have the entry's own CRC; longer ones one CRC for each so many bytes, made
+// when they come in, so that a small read of a large write is checked without reading all of it.
+inline constexpr std::uint32_t kChunkBytes = 64U << 10;
+
+struct Unit {
+    Lsn lsn;
+    ByteOffset offset;         // on the volume
+    ByteOffset payload_at;     // in the redo file
+    std::uint32_t length = 0;  // bytes; at most kPieceBytesMax
+    std::uint32_t sub = 0;
+    std::uint32_t crc = 0;  // of the whole payload
+    std::uint32_t chunks_at =
+        0;  // place of the first chunk CRC, if the payload is longer than kChunkBytes
+    std::uint16_t volume = 0;
+    bool zero = false;
+    [[nodiscard]] Position position() const { return {lsn, sub}; }
+};
+static_assert(sizeof(Unit) <= 48);
+
+struct UnitSpan {  // unit numbers [first, last)
+    std::uint32_t first = 0;
+    std::uint32_t last = 0;
+    [[nodiscard]] bool empty() const { return first >= last; }
+};
+
+class SegmentIndex {
+  public:
+    SegmentIndex() = default;
+    // One that is made again from its parts: the chunk CRCs, then its units by restore().
+    explicit SegmentIndex(std::vector<std::uint32_t> chunk_crcs)
+        : chunk_crcs_(std::move(chunk_crcs)) {}
+    void restore(const Unit& unit);
+    [[nodiscard]] const std::vector<std::uint32_t>& chunk_crcs() const { return chunk_crcs_; }
+    // `payload` is empty for zeroes; it is only looked at for the chunk CRCs.
+    void add(Unit unit, Bytes payload);
+    [[nodiscard]] std::size_t unit_count() const { return units_.size(); }
+    [[nodiscard]] const Unit& unit(std::uint32_t number) const { return units_[number]; }
+    [[nodiscard]] std::uint32_t chunk_crc(const Unit& unit, std::uint32_t chunk) const {
+        return chunk_crcs_[unit.chunks_at + chunk];
+    }
+    // The units at positions behind `after` up to and including `to`.
+    [[nodiscard]] UnitSpan between(Position after, Position to) const;
+    // The newest unit of the span that covers the sector; kRangeNone if there is none.
+    [[nodiscard]] std::uint32_t newest(VolumeIndex volume, std::uint64_t sector,
+                                       UnitSpan span) const;
+    // True when the block's sectors may have different writes: some unit covers only a part of it.
+    [[nodiscard]] bool split_block(VolumeIndex volume, std::uint64_t block) const;
+
+  private:
+    std::vector<Unit> units_;
+    RangeIndex sectors_;
+    RangeIndex split_blocks_;  // blocks of which a unit covers a part
+    std::vector<std::uint32_t> chunk_crcs_;
+};
+
+struct BeforeImage {
+    ByteOffset at;            // of this extent's data in the undo file
+    std::uint64_t block = 0;  // first of the extent
+    std::uint32_t blocks = 0;
+    std::uint32_t crc = 0;  // of the extent's data
+    std::uint16_t volume = 0;
+    bool zero = false;
+};
+
+class BeforeImageIndex {
+  public:
+    // The extents of one record whose body lies at `body_at`. Blocks that have an image already
+    // keep it.
+    void add(std::span<const ImageExtent> extents, ByteOffset body_at);
+    [[nodiscard]] const BeforeImage* find(VolumeIndex volume, std::uint64_t block) const;
+    void restore(const BeforeImage& image);
+    [[nodiscard]] const std::vector<BeforeImage>& images() const { return images_; }
+    [[nodiscard]] std::size_t image_count() const { return images_.size(); }
+
+  private:
+    std::vector<BeforeImage> images_;
+    RangeIndex blocks_;
+};
+
+}  // namespace everstep::journal

@@ -1,0 +1,134 @@
+// The shares of a path that a look-up goes through: what grows is looked up now, under the lock;
+// what is fixed is looked up later, without it.
+#include <algorithm>
+
+#include "journal/store_impl.hpp"
+
+namespace everstep::journal {
+namespace {
+
+SegmentShare share_of(const PathSegment& part, const RedoIndex& index,
+                      const BeforeImageIndex* images) {
+    return {.writes = &index.writes,
+            .images = images,
+            .segment = part.segment->number,
+            .span = index.writes.between(part.after, part.to)};
+}
+
+// The answers of a share that grows, for one window.
+class FoundShare final : public PathShare {
+  public:
+    explicit FoundShare(std::vector<SectorRun> runs) : runs_(std::move(runs)) {}
+    [[nodiscard]] Status newest(const UnitRange& sectors,
+                                std::vector<SectorRun>& out) const override {
+        const std::uint64_t end = sectors.first + sectors.count;
+        auto run = std::partition_point(runs_.begin(), runs_.end(), [&](const SectorRun& r) {
+            return r.end() <= sectors.first;
+        });
+        for (; run != runs_.end() && run->first < end; ++run)
+            append_run(out, part_of(*run, sectors.first, end));
+        return {};
+    }
+    [[nodiscard]] Status before(const UnitRange& sectors,
+                                std::vector<SectorRun>& out) const override {
+        return newest(sectors, out);
+    }
+
+  private:
+    std::vector<SectorRun> runs_;
+};
+
+// A segment to which nothing is added any more; what of its indexes is not in memory is fetched
+// when it is asked for.
+class FixedShare final : public PathShare {
+  public:
+    FixedShare(IndexCache& indexes, const PathSegment& part)
+        : indexes_(indexes),
+          number_(part.segment->number),
+          redo_salt_(part.segment->redo.salt),
+          undo_salt_(part.segment->undo.salt),
+          after_(part.after),
+          to_(part.to),
+          index_(part.segment->index),
+          images_(part.segment->images) {}
+    [[nodiscard]] Status newest(const UnitRange& sectors,
+                                std::vector<SectorRun>& out) const override {
+        EVERSTEP_TRY(fetch_index());
+        share().newest(sectors, out);
+        return {};
+    }
+    [[nodiscard]] Status before(const UnitRange& sectors,
+                                std::vector<SectorRun>& out) const override {
+        EVERSTEP_TRY(fetch_index());
+        EVERSTEP_TRY(fetch_images());
+        share().before(sectors, out);
+        return {};
+    }
+
+  private:
+    [[nodiscard]] Status fetch_index() const {
+        if (index_ != nullptr) return {};
+        auto found = indexes_.redo(number_, redo_salt_);
+        if (!found.ok()) return found.status();
+        index_ = std::move(*found);
+        return {};
+    }
+    [[nodiscard]] Status fetch_images() const {
+        if (images_ != nullptr) return {};
+        auto found = indexes_.undo(number_, undo_salt_);
+        if (!found.ok()) return found.status();
+        images_ = std::move(*found);
+        return {};
+    }
+    [[nodiscard]] SegmentShare share() const {
+        return {.writes = &index_->writes,
+                .images = images_.get(),
+                .segment = number_,
+                .span = index_->writes.between(after_, to_)};
+    }
+
+    IndexCache& indexes_;
+    std::uint64_t number_;
+    std::uint64_t redo_salt_;
+    std::uint64_t undo_salt_;
+    Position after_;
+    Position to_;
+    // One reader's own: a share is looked through by who asked for it.
+    mutable std::shared_ptr<const RedoIndex> index_;
+    mutable std::shared_ptr<const BeforeImageIndex> images_;
+};
+
+}  // namespace
+
+std::shared_ptr<const PathShare> Store::Impl::newer_share(const PathSegment& part,
+                                                          const UnitRange& window) const {
+    if (part.segment->redo.sealed) return std::make_shared<FixedShare>(indexes, part);
+    std::vector<SectorRun> runs;
+    share_of(part, *part.segment->index, nullptr).newest(window, runs);
+    return std::make_shared<FoundShare>(std::move(runs));
+}
+
+std::shared_ptr<const PathShare> Store::Impl::undone_share(const PathSegment& part,
+                                                           const UnitRange& window) const {
+    const Segment& segment = *part.segment;
+    if (segment.fixed()) return std::make_shared<FixedShare>(indexes, part);
+    std::vector<SectorRun> runs;
+    share_of(part, *segment.index, segment.images.get()).before(window, runs);
+    return std::make_shared<FoundShare>(std::move(runs));
+}
+
+Result<Looked> Store::Impl::look(const Place& point, const UnitRange& window,
+                                 const ReplicaState* as_if) const {
+    const std::shared_lock guard(mutex);
+    const auto ways = history.ways(point, as_if != nullptr ? *as_if : replica);
+    if (!ways.ok()) return ways.status();
+    Looked looked;
+    looked.generation = move_generation;
+    for (const PathSegment& part : ways->newer)
+        looked.paths.newer.push_back(newer_share(part, window));
+    for (const PathSegment& part : ways->undone)
+        looked.paths.undone.push_back(undone_share(part, window));
+    return looked;
+}
+
+}  // namespace everstep::journal

@@ -1,0 +1,41 @@
+// What the parts of Store hand each other. Private to journal/.
+//
+// Thread: values.
+#pragma once
+
+#include "journal/history.hpp"
+
+namespace everstep::journal {
+
+// Frames are written in pieces of about this size, however many come at once.
+inline constexpr std::uint64_t kAppendBytes = 8ULL << 20;
+// A footer's batch is always kept free in a redo file.
+inline constexpr std::uint64_t kFooterBytes = kBatchAlign;
+
+struct NewSegment {
+    HeadBody head;
+    std::vector<TimelineInfo> begun;       // timelines that begin with it
+    std::optional<PositionBody> position;  // begin_history only
+    std::uint64_t body_bytes = 0;          // of the record that has to fit
+    KeptBody kept{};                       // make_files fills it
+};
+
+struct FrameAt {
+    std::optional<FrameRef> holds;  // contains the LSN
+    std::optional<FrameRef> chain;  // what a branch behind it chains to: the newest at it
+};
+
+// The shares of the paths of one look-up, and the moves that had begun then.
+struct Looked {
+    ReadPaths paths;
+    std::uint64_t generation = 0;
+};
+
+struct StepRange {  // the steps after < lsn <= to of one timeline on a path
+    TimelineId timeline;
+    Lsn after;
+    Lsn to;
+    std::vector<PathPart> path;  // whose flush marks count
+};
+
+}  // namespace everstep::journal

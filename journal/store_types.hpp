@@ -1,0 +1,105 @@
+// What goes into and comes out of a Store besides the history's own values (history_types.hpp): its
+// options, the live image that it reads, views, batches to apply and plans of moves.
+//
+// Thread: values; ReplicaReader is asked by any thread.
+#pragma once
+
+#include <atomic>
+#include <string>
+#include <vector>
+
+#include "common/base/clock.hpp"
+#include "common/io/file.hpp"
+#include "journal/retention.hpp"
+
+namespace everstep::journal {
+
+// The live image, read. Implemented by standby/replica. Any thread. A read past a volume's end is
+// zeroes.
+class ReplicaReader {
+  public:
+    virtual ~ReplicaReader() = default;
+    [[nodiscard]] virtual Status read(VolumeIndex volume, ByteOffset offset,
+                                      MutableBytes to) const = 0;
+    // Data and holes of a range (a hole reads as zeroes), covering it.
+    [[nodiscard]] virtual Result<std::vector<io::DataExtent>> extents(VolumeIndex volume,
+                                                                      ByteOffset offset,
+                                                                      ByteCount length) const = 0;
+};
+
+struct StoreOptions {
+    std::string directory;
+    Uuid group;
+    std::vector<ByteCount> volume_bytes;  // by VolumeIndex
+    ByteCount segment_bytes{64ULL << 20};
+    const Clock* clock = nullptr;  // of ages; none: the system's
+};
+
+// As long as one lives, the step stays readable, whatever retention says; unless room was wanted
+// and it was ended (end_holds): what is read then is refused.
+enum class HoldKind : std::uint8_t {
+    passing,  // ends by itself soon: a listing, a compare
+    lasting,  // an export, a standby that lags
+};
+struct Hold {
+    Point at;
+    HoldKind kind = HoldKind::lasting;
+    std::atomic<bool> ended{false};
+};
+using HoldPtr = std::shared_ptr<const Hold>;
+
+struct KeepOrder {
+    KeepLimits limits;
+    const ReplicaReader* replica = nullptr;
+    const std::atomic<bool>* stop = nullptr;  // leave a long condensing
+};
+struct KeepReport {
+    KeepAction action;  // what was done; nothing: there is nothing to do, or it cannot be done now
+    std::string text;   // for people; also why what should be done is not
+};
+
+// A resolved point: which timelines lead to it. Cheap to copy; stays valid while its history is
+// kept.
+struct View {
+    struct Stretch {
+        TimelineId timeline;
+        Lsn after;  // its steps after < lsn <= to lie on the path
+        Lsn to;
+    };
+    std::vector<Stretch> path;  // oldest first
+    TimelineId timeline;
+    Position at;
+};
+
+// What the apply stage does next: units of one segment, in order, from the replica's position to
+// `to`.
+struct ApplyUnit {
+    VolumeIndex volume;
+    ByteOffset offset;
+    ByteCount length;
+    bool zero = false;  // zero, discard
+    std::uint64_t segment = 0;
+    ByteOffset payload_at;  // in the segment's redo file
+    std::uint32_t payload_crc = 0;
+};
+struct ApplyBatch {
+    std::vector<ApplyUnit> units;
+    TimelineId line;
+    Position from;
+    Position to;
+    ByteCount bytes;
+    [[nodiscard]] bool empty() const { return from == to; }
+};
+
+// A backward move, or a forward one over history whose before-images are all taken: only what
+// differs.
+struct MovePlan {
+    std::vector<GapExtent>
+        extents;  // by volume and offset, disjoint, block-aligned but at a volume's end
+    ByteCount bytes;
+    TimelineId line;  // the line on which both ends lie
+    Position from;
+    Position to;
+};
+
+}  // namespace everstep::journal

@@ -1,0 +1,186 @@
+#include "journal/tool/extract.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "common/base/checksum.hpp"
+#include "journal/store.hpp"
+#include "journal/tool/scratch_files.hpp"
+
+namespace everstep::journal::tool {
+namespace {
+
+constexpr std::uint64_t kPieceBytes = 1ULL << 20;
+
+class ReplicaFiles final : public ReplicaReader {
+  public:
+    [[nodiscard]] Status open(io::FileSystem& files, const std::vector<std::string>& paths) {
+        for (const std::string& path : paths) {
+            auto file = files.open(path, {.exclusive_lock = true});
+            if (file.status().code() == ErrorCode::busy)
+                return {ErrorCode::refused, file.status().message() + "; stop what uses it first"};
+            if (!file.ok()) return file.status();
+            const auto size = (*file)->size();
+            if (!size.ok()) return size.status();
+            files_.push_back(std::move(*file));
+            sizes_.push_back(*size);
+        }
+        return {};
+    }
+    [[nodiscard]] const std::vector<ByteCount>& sizes() const { return sizes_; }
+    [[nodiscard]] Status read(VolumeIndex volume, ByteOffset offset,
+                              MutableBytes to) const override {
+        const std::uint64_t size = sizes_[volume.value()].value();
+        const std::uint64_t start = std::min(offset.value(), size);
+        const std::size_t inside = std::min<std::uint64_t>(to.size(), size - start);
+        std::memset(to.data() + inside, 0, to.size() - inside);
+        if (inside == 0) return {};
+        return files_[volume.value()]->read_at(offset, to.first(inside));
+    }
+    [[nodiscard]] Result<std::vector<io::DataExtent>> extents(VolumeIndex volume, ByteOffset offset,
+                                                              ByteCount length) const override {
+        return files_[volume.value()]->extents(offset, length);
+    }
+
+  private:
+    std::vector<std::unique_ptr<io::File>> files_;
+    std::vector<ByteCount> sizes_;
+};
+
+Result<Point> point_of(const Store& store, const std::string& text) {
+    const auto step = parse_step(text);
+    if (!step.ok()) return step.status();
+    Point point{store.tip().point.timeline, Lsn(step->lsn)};
+    if (step->timeline_hex.empty()) return point;
+    std::vector<TimelineId> found;
+    for (const TimelineInfo& t : store.timelines())
+        if (t.id.hex().starts_with(step->timeline_hex)) found.push_back(t.id);
+    if (found.size() != 1)
+        return Status(ErrorCode::usage, fmt::format("--step {}: {} timelines begin with t:{}", text,
+                                                    found.size(), step->timeline_hex));
+    point.timeline = found.front();
+    return point;
+}
+
+// Writes what of a volume is not zero.
+class ImageWriter {
+  public:
+    ImageWriter(const Store& store, const View& view, const ReplicaFiles& replica)
+        : store_(store), view_(view), replica_(replica) {}
+
+    Status write(VolumeIndex volume, io::File& to, Progress& progress) {
+        const std::uint64_t size = replica_.sizes()[volume.value()].value();
+        EVERSTEP_TRY(to.resize(ByteCount(size)));
+        for (std::uint64_t at = 0; at < size;) {
+            const std::uint64_t asked = std::min<std::uint64_t>(size - at, kPieceBytesMax);
+            const auto parts =
+                store_.block_status(view_, replica_, volume, ByteOffset(at), ByteCount(asked), 256);
+            if (!parts.ok()) return parts.status();
+            for (const BlockExtent& part : *parts) {
+                if (!part.zero)
+                    EVERSTEP_TRY(copy({volume, ByteOffset(at), ByteCount(part.length)}, to));
+                at += part.length;
+                progress.add(part.length);
+            }
+        }
+        return to.sync();
+    }
+    std::uint64_t written = 0;
+
+  private:
+    Status copy(const GapExtent& range, io::File& to) {
+        std::uint64_t at = range.offset.value();
+        const std::uint64_t end = at + range.length.value();
+        while (at < end) {
+            piece_.resize(std::min(end - at, kPieceBytes));
+            EVERSTEP_TRY(
+                store_.read(view_, replica_, range.volume, ByteOffset(at), piece_.bytes()));
+            EVERSTEP_TRY(write_data(at, to));
+            at += piece_.size();
+        }
+        return {};
+    }
+    Status write_data(std::uint64_t at, io::File& to) {
+        const Bytes all = piece_.bytes();
+        for (std::size_t n = 0; n < all.size();) {
+            const std::size_t length = std::min<std::size_t>(kBlockBytes, all.size() - n);
+            const Bytes block = all.subspan(n, length);
+            if (!is_zero(block)) {
+                EVERSTEP_TRY(to.write_at(ByteOffset(at + n), block));
+                written += length;
+            }
+            n += length;
+        }
+        return {};
+    }
+
+    const Store& store_;
+    const View& view_;
+    const ReplicaFiles& replica_;
+    Buffer piece_;
+};
+
+Result<std::uint64_t> write_images(io::FileSystem& files, const Options& options,
+                                   ImageWriter& writer, Progress& progress) {
+    std::size_t made = 0;
+    Status status;
+    for (; made < options.outputs.size() && status.ok(); ++made) {
+        auto file = files.open(options.outputs[made], {.mode = io::OpenMode::create});
+        status = file.status();
+        if (!status.ok()) break;
+        status = writer.write(VolumeIndex(made), **file, progress);
+    }
+    if (status.ok()) return writer.written;
+    for (std::size_t n = 0; n < made; ++n)
+        files.remove(options.outputs[n]).ignore("the first error counts");
+    return status;
+}
+
+}  // namespace
+
+Status extract(io::FileSystem& files, const DeadStore& store, const Options& options,
+               Surroundings& surroundings) {
+    ReplicaFiles replica;
+    EVERSTEP_TRY(replica.open(files, options.replicas));
+    ScratchFiles scratch(files);
+    StoreOptions store_options;
+    store_options.directory = store.directory;
+    store_options.group = store.group;
+    store_options.volume_bytes = replica.sizes();
+    std::vector<std::string> report;
+    const auto opened = Store::open(scratch, store_options, report);
+    if (!opened.ok())
+        return opened.status().with_context(
+            "the store does not open (--replica: all volumes of the group, in its order)");
+    if (!(*opened)->has_history())
+        return {ErrorCode::refused, store.directory + ": there is no history in it"};
+    const auto point = point_of(**opened, options.step);
+    if (!point.ok()) return point.status();
+    const auto view = (*opened)->view(*point);
+    if (!view.ok()) return view.status();
+    std::uint64_t total = 0;
+    for (const ByteCount size : replica.sizes()) total += size.value();
+    Progress progress(surroundings, total);
+    ImageWriter writer(**opened, *view, replica);
+    const auto written = write_images(files, options, writer, progress);
+    progress.clear();
+    if (!written.ok()) return written.status();
+    if (options.json) {
+        Value out = Value::map();
+        out.set("timeline", point->timeline.hex());
+        out.set("lsn", point->lsn.value());
+        out.set("bytes", total);
+        out.set("written", *written);
+        surroundings.out << json_text(out) << '\n';
+    } else {
+        surroundings.out << fmt::format(
+            "step {} of timeline {}: {} volumes, {} bytes, {} of them "
+            "not zero\n",
+            point->lsn.value(), point->timeline.hex(), replica.sizes().size(), total, *written);
+    }
+    return {};
+}
+
+}  // namespace everstep::journal::tool

@@ -1,0 +1,286 @@
+#include "standby/history_commands.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <list>
+#include <thread>
+
+#include "standby/history_log.hpp"
+#include "standby/paths.hpp"
+#include "standby/reply_stream.hpp"
+#include "standby/scrub_job.hpp"
+#include "standby/time_text.hpp"
+
+namespace everstep::standby {
+namespace {
+
+constexpr std::size_t kLogObjects = 1000;    // a message
+constexpr std::size_t kDiffObjects = 10000;  // a message
+constexpr std::size_t kLongCommandsMax = 4;  // at once
+
+using Reply = std::function<void(wire::AdminReply)>;
+
+wire::AdminReply reply_of(const Status& status, Value body = {}) {
+    wire::AdminReply reply;
+    reply.error = status.code();
+    reply.message = status.message();
+    if (status.ok()) reply.body = std::move(body);
+    return reply;
+}
+
+std::string argument(const wire::AdminRequest& request, const std::string& name) {
+    const auto found = request.arguments.find(name);
+    return found == request.arguments.end() ? std::string() : found->second;
+}
+
+bool flag(const wire::AdminRequest& request, const std::string& name) {
+    return argument(request, name) == "1";
+}
+
+// A long command: its thread and what ends it early.
+struct LongCommand {
+    std::shared_ptr<ReplyStream> stream;
+    std::thread thread;
+};
+
+}  // namespace
+
+struct HistoryCommands::Impl {
+    Standby* standby = nullptr;
+    std::vector<std::string> volumes;
+    std::function<WallTime()> step_now;
+    std::list<LongCommand> running;
+    std::unique_ptr<ScrubJob> scrubbing;
+
+    [[nodiscard]] const journal::Store& store() const { return standby->store(); }
+    [[nodiscard]] Naming naming() const { return {volumes, store().timelines()}; }
+    [[nodiscard]] Result<Point> resolve(std::string_view expression) const;
+    [[nodiscard]] Result<journal::View> view(std::string_view expression) const;
+    [[nodiscard]] Result<LogRange> log_range(const wire::AdminRequest& request) const;
+    [[nodiscard]] Result<journal::Mark> new_mark(const wire::AdminRequest& request) const;
+    void start(std::size_t objects, const Reply& reply,
+               std::function<Status(ReplyStream&, std::string&)> work);
+    void log(const wire::AdminRequest& request, const Reply& reply);
+    void diff(const wire::AdminRequest& request, const Reply& reply);
+    void mark(const wire::AdminRequest& request, const Reply& reply);
+    void marks(const Reply& reply) const;
+    void unmark(const wire::AdminRequest& request, const Reply& reply);
+    void rewind(const wire::AdminRequest& request, const Reply& reply);
+    void resume(const Reply& reply);
+};
+
+Result<Point> HistoryCommands::Impl::resolve(std::string_view expression) const {
+    return resolve_point(expression, {&store(), volumes, step_now ? step_now() : WallTime()});
+}
+
+Result<journal::View> HistoryCommands::Impl::view(std::string_view expression) const {
+    const Result<Point> point = resolve(expression);
+    if (!point.ok()) return point.status();
+    return store().view(*point);
+}
+
+Result<LogRange> HistoryCommands::Impl::log_range(const wire::AdminRequest& request) const {
+    if (!store().has_history()) return Status(ErrorCode::refused, "log: there is no history yet");
+    LogRange range;
+    range.flushes = flag(request, "flushes");
+    const std::string limit = argument(request, "limit");
+    if (!limit.empty()) {
+        const auto number = parse_number(limit);
+        if (!number)
+            return Status(ErrorCode::usage, fmt::format("limit '{}': not a number", limit));
+        range.limit = *number;
+    }
+    const std::string from = argument(request, "from");
+    const std::string to = argument(request, "to");
+    // The head may lie in an open gap: its steps are listed all the same.
+    range.to = store().view_at_tip();
+    if (!to.empty()) {
+        Result<journal::View> view_to = view(to);
+        if (!view_to.ok()) return view_to.status();
+        range.to = std::move(*view_to);
+    }
+    range.after = store().baseline().lsn;
+    if (from.empty()) return range;
+    Result<journal::View> view_from = view(from);
+    if (!view_from.ok()) return view_from.status();
+    if (on_path(*view_from, {range.to.timeline, range.to.at.lsn})) std::swap(range.to, *view_from);
+    if (!on_path(range.to, {view_from->timeline, view_from->at.lsn})) {
+        return Status(ErrorCode::usage, fmt::format("log: '{}' does not lie on the way to '{}'",
+                                                    from, to.empty() ? "head" : to));
+    }
+    // The step itself is listed, too; the baseline is none.
+    if (view_from->at.lsn > range.after) range.after = view_from->at.lsn - 1;
+    return range;
+}
+
+void HistoryCommands::Impl::start(std::size_t objects, const Reply& reply,
+                                  std::function<Status(ReplyStream&, std::string&)> work) {
+    for (auto one = running.begin(); one != running.end();) {
+        if (one->stream->ended()) {
+            one->thread.join();
+            one = running.erase(one);
+        } else {
+            ++one;
+        }
+    }
+    if (running.size() >= kLongCommandsMax) {
+        reply(reply_of({ErrorCode::busy, "too many long commands run already; try again"}));
+        return;
+    }
+    LongCommand& command = running.emplace_back();
+    command.stream = std::make_shared<ReplyStream>(*standby, reply, objects);
+    command.thread = std::thread([stream = command.stream, work = std::move(work)] {
+        std::string message;
+        const Status status = work(*stream, message);
+        stream->finish(status, std::move(message));
+    });
+}
+
+void HistoryCommands::Impl::log(const wire::AdminRequest& request, const Reply& reply) {
+    Result<LogRange> range = log_range(request);
+    if (!range.ok()) return reply(reply_of(range.status()));
+    start(kLogObjects, reply,
+          [this_store = &store(), range = std::move(*range), names = naming()](ReplyStream& out,
+                                                                               std::string&) {
+              return list_log(*this_store, range, names,
+                              [&](Value object) { return out.add(std::move(object)); });
+          });
+}
+
+void HistoryCommands::Impl::diff(const wire::AdminRequest& request, const Reply& reply) {
+    Result<journal::View> a = view(argument(request, "from"));
+    if (!a.ok()) return reply(reply_of(a.status()));
+    Result<journal::View> b = view(argument(request, "to"));
+    if (!b.ok()) return reply(reply_of(b.status()));
+    const Standby* source = standby;
+    start(kDiffObjects, reply,
+          [source, range = DiffRange{std::move(*a), std::move(*b)}, names = naming()](
+              ReplyStream& out, std::string& message) {
+              for (const journal::Gap& gap : gaps_on_way(source->store(), range.a, range.b)) {
+                  message +=
+                      fmt::format("{}crosses the gap from {} ({})", message.empty() ? "" : "; ",
+                                  format_point(gap.from, source->store()), gap.reason);
+              }
+              return list_diff(source->store(), source->replica(), range,
+                               [&](const journal::GapExtent& extent) {
+                                   return out.add(extent_value(extent, names));
+                               });
+          });
+}
+
+Result<journal::Mark> HistoryCommands::Impl::new_mark(const wire::AdminRequest& request) const {
+    constexpr std::array<std::string_view, 3> kConsistencies = {"crash", "filesystem",
+                                                                "application"};
+    journal::Mark mark;
+    mark.name = argument(request, "name");
+    mark.pinned = flag(request, "pin");
+    if (const std::string given = argument(request, "consistency"); !given.empty())
+        mark.consistency = given;
+    EVERSTEP_TRY(check_mark_name(mark.name));
+    if (std::find(kConsistencies.begin(), kConsistencies.end(), mark.consistency) ==
+        kConsistencies.end()) {
+        return Status(ErrorCode::usage,
+                      fmt::format("consistency '{}': wanted crash, filesystem or application",
+                                  mark.consistency));
+    }
+    if (!store().has_history()) return Status(ErrorCode::refused, "mark: there is no history yet");
+    mark.at = store().durable().point;
+    if (const std::string at = argument(request, "at"); !at.empty()) {
+        const Result<Point> point = resolve(at);
+        if (!point.ok()) return point.status();
+        mark.at = *point;
+    }
+    const Result<journal::View> where = store().view(mark.at);
+    if (!where.ok()) return where.status();
+    const Result<journal::StepInfo> step = store().step(*where, mark.at.lsn);
+    if (step.ok()) {
+        mark.made = step->step_time;
+    } else if (const Result<journal::Tip> tip = store().tip_at(mark.at); tip.ok()) {
+        mark.made = tip->step_time;
+    }
+    return mark;
+}
+
+void HistoryCommands::Impl::mark(const wire::AdminRequest& request, const Reply& reply) {
+    const Result<journal::Mark> mark = new_mark(request);
+    if (!mark.ok()) return reply(reply_of(mark.status()));
+    standby->journal_task([mark = *mark](journal::Store& to) { return to.put_mark(mark); },
+                          [mark = *mark, names = naming(), reply](const Status& status) {
+                              reply(reply_of(status, mark_value(mark, names)));
+                          });
+}
+
+void HistoryCommands::Impl::marks(const Reply& reply) const {
+    Value list = Value::list();
+    const Naming names = naming();
+    for (const journal::Mark& mark : store().marks()) list.push(mark_value(mark, names));
+    reply(reply_of({}, std::move(list)));
+}
+
+void HistoryCommands::Impl::unmark(const wire::AdminRequest& request, const Reply& reply) {
+    standby->journal_task(
+        [name = argument(request, "name")](journal::Store& to) { return to.drop_mark(name); },
+        [reply](const Status& status) { reply(reply_of(status, Value::map())); });
+}
+
+void HistoryCommands::Impl::rewind(const wire::AdminRequest& request, const Reply& reply) {
+    const Result<Point> point = resolve(argument(request, "point"));
+    if (!point.ok()) return reply(reply_of(point.status()));
+    standby->rewind(*point, flag(request, "dry_run"), [reply](const Result<Value>& result) {
+        reply(result.ok() ? reply_of({}, *result) : reply_of(result.status()));
+    });
+}
+
+void HistoryCommands::Impl::resume(const Reply& reply) {
+    standby->resume([reply](const Result<Value>& result) {
+        reply(result.ok() ? reply_of({}, *result) : reply_of(result.status()));
+    });
+}
+
+HistoryCommands::HistoryCommands(Standby& standby, std::vector<std::string> volume_names,
+                                 std::function<WallTime()> step_now)
+    : impl_(std::make_shared<Impl>()) {
+    impl_->standby = &standby;
+    impl_->volumes = std::move(volume_names);
+    impl_->step_now = std::move(step_now);
+    impl_->scrubbing = std::make_unique<ScrubJob>(standby, impl_->volumes);
+}
+
+HistoryCommands::~HistoryCommands() {
+    impl_->scrubbing.reset();
+    for (LongCommand& command : impl_->running) command.stream->cancel();
+    for (LongCommand& command : impl_->running) command.thread.join();
+}
+
+bool HistoryCommands::knows(std::string_view verb) {
+    constexpr std::array<std::string_view, 8> kVerbs = {"log",    "mark",   "marks", "unmark",
+                                                        "rewind", "resume", "diff",  "scrub"};
+    return std::find(kVerbs.begin(), kVerbs.end(), verb) != kVerbs.end();
+}
+
+void HistoryCommands::run(const wire::AdminRequest& request,
+                          std::function<void(wire::AdminReply)> reply) {
+    // Answers that come after the commands are gone are dropped.
+    const Reply answer = [alive = std::weak_ptr(impl_),
+                          reply = std::move(reply)](const wire::AdminReply& message) {
+        if (alive.lock() != nullptr) reply(message);
+    };
+    if (request.verb == "log") return impl_->log(request, answer);
+    if (request.verb == "diff") return impl_->diff(request, answer);
+    if (request.verb == "mark") return impl_->mark(request, answer);
+    if (request.verb == "marks") return impl_->marks(answer);
+    if (request.verb == "unmark") return impl_->unmark(request, answer);
+    if (request.verb == "rewind") return impl_->rewind(request, answer);
+    if (request.verb == "resume") return impl_->resume(answer);
+    if (request.verb == "scrub") return impl_->scrubbing->run(argument(request, "rate"), answer);
+    answer(
+        reply_of({ErrorCode::usage, fmt::format("'{}' is no command of a history", request.verb)}));
+}
+
+Result<Point> HistoryCommands::resolve(std::string_view expression) const {
+    return impl_->resolve(expression);
+}
+
+}  // namespace everstep::standby

@@ -1,0 +1,30 @@
+// The admin verbs that a history answers: log, mark, marks, unmark, rewind, resume, diff,
+// scrub.
+// Thread: the loop's; long work (log, diff, scrub) runs in slices or on its own thread and never
+// blocks the loop. Arguments and bodies: docs/admin.md.
+#pragma once
+
+#include <functional>
+
+#include "proto/messages.hpp"
+#include "standby/point.hpp"
+#include "standby/standby.hpp"
+
+namespace everstep::standby {
+
+class HistoryCommands {
+  public:
+    HistoryCommands(Standby& standby, std::vector<std::string> volume_names,
+                    std::function<WallTime()> step_now);
+    ~HistoryCommands();
+    [[nodiscard]] static bool knows(std::string_view verb);
+    // Replies once, or several times with more = true and then once without.
+    void run(const wire::AdminRequest& request, std::function<void(wire::AdminReply)> reply);
+    [[nodiscard]] Result<Point> resolve(std::string_view expression) const;
+
+  private:
+    struct Impl;
+    std::shared_ptr<Impl> impl_;
+};
+
+}  // namespace everstep::standby

@@ -1,0 +1,26 @@
+// Point expressions (DESIGN.md 8): parse, then resolve against a store. Pure but for the store's
+// reads; any thread.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "journal/store.hpp"
+
+namespace everstep::standby {
+
+struct PointContext {
+    const journal::Store* store = nullptr;
+    std::vector<std::string> volume_names;
+    WallTime step_now;  // "now" on the primary's step clock, for ago:
+};
+
+// usage: not a point expression, says what was found and the forms that exist. refused: before
+// history, after head, inside a gap, ambiguous timeline number; names the nearest points on both
+// sides. not_found: no such mark.
+[[nodiscard]] Result<Point> resolve_point(std::string_view expression, const PointContext& context);
+// "step:N" on the group's line, "t:HEX@step:N" elsewhere; what every message prints.
+[[nodiscard]] std::string format_point(Point point, const journal::Store& store);
+
+}  // namespace everstep::standby

@@ -1,0 +1,49 @@
+// ReceiveReads: a peer's ReadRequests (the content of a range at a step), answered from history by
+// the reader pool.
+// Thread: the loop's. At most kReadsMax wait and kReadsAtOnce run; a peer that asks for more loses
+// its session. A read begins only while its answer, those of the running reads and what the link
+// still has to send are at most kReadAnswerBytesMax, so a peer that asks and does not read costs no
+// more than that.
+#pragma once
+
+#include <deque>
+
+#include "standby/receive.hpp"
+
+namespace everstep::standby {
+
+inline constexpr std::size_t kReadsMax = 64;
+inline constexpr std::size_t kReadsAtOnce = 4;
+inline constexpr std::uint64_t kReadAnswerBytesMax = 32ULL << 20;
+static_assert(kReadAnswerBytesMax >= wire::kDataBytesMax, "one read fits an empty link");
+
+class ReceiveReads {
+  public:
+    ReceiveReads(const Standby& standby, const ReceiveActions& actions)
+        : standby_(standby), actions_(actions), alive_(std::make_shared<bool>(true)) {}
+    [[nodiscard]] Status ask(const wire::ReadRequest& request);
+    void on_drained() { start_waiting(); }  // the link has sent everything
+
+  private:
+    struct Answer {
+        wire::ReadReply reply;
+        Buffer data;
+        std::uint64_t counted_bytes = 0;
+    };
+    [[nodiscard]] static Status read(const Standby& standby, const wire::ReadRequest& request,
+                                     Buffer& data);
+    [[nodiscard]] static std::uint64_t answer_bytes(const wire::ReadRequest& request);
+    [[nodiscard]] bool may_start(const wire::ReadRequest& request) const;
+    void start_waiting();
+    void start(const wire::ReadRequest& request);
+    void finish(Answer answer);
+
+    const Standby& standby_;
+    const ReceiveActions& actions_;
+    std::shared_ptr<bool> alive_;  // callbacks of running reads are dropped once it is gone
+    std::deque<wire::ReadRequest> waiting_;
+    std::size_t running_ = 0;
+    std::uint64_t running_bytes_ = 0;
+};
+
+}  // namespace everstep::standby

@@ -1,0 +1,103 @@
+// `everstep status` for people: golden texts.
+#include <gtest/gtest.h>
+
+#include "cli/render.hpp"
+
+namespace everstep::cli {
+namespace {
+
+Value positions(std::uint64_t captured, std::uint64_t applied) {
+    Value out = Value::map();
+    for (const char* const stage : {"captured", "queued", "sealed", "sent"}) {
+        out.set(stage, captured);
+    }
+    out.set("received", captured).set("durable", captured - 1).set("applied", applied);
+    return out;
+}
+
+Value primary_group() {
+    Value peer = Value::map();
+    peer.set("node", "beta").set("state", "refused").set("why", "key ack differs");
+    peer.set("received", 1204).set("durable", 1203).set("applied", 1200);
+    peer.set("lag_steps", 1).set("lag_bytes", 16384).set("lag_seconds", 0.0123);
+    peer.set("behind_since", 1100).set("copied", Value());
+    Value volume = Value::map();
+    volume.set("name", "data").set("size", std::uint64_t{10} << 30).set("device", "/dev/vg0/db");
+    volume.set("capture", "nbd").set("uri", "nbd+unix:///data?socket=/run/db.sock");
+    Value group = Value::map();
+    group.set("name", "db").set("role", "primary").set("state", "serving").set("why", Value());
+    group.set("timeline", "4f2a91c0aabbccddeeff001122334455").set("timeline_number", 2);
+    group.set("ack_in_force", "local").set("positions", positions(1204, 1200));
+    Value peers = Value::list();
+    peers.push(peer);
+    Value volumes = Value::list();
+    volumes.push(volume);
+    group.set("peers", peers).set("history", Value()).set("volumes", volumes);
+    return group;
+}
+
+Value body_of(Value group) {
+    Value groups = Value::list();
+    groups.push(std::move(group));
+    Value body = Value::map();
+    body.set("node", "alpha").set("groups", groups);
+    return body;
+}
+
+TEST(StatusText, APrimaryShowsItsChainItsPeersAndItsVolumes) {
+    EXPECT_EQ(status_text(body_of(primary_group())), R"(node alpha
+
+db: primary, serving
+  timeline     2 (4f2a91c0)
+  ack          local in force
+  positions    captured  queued  sealed  sent  received  durable  applied
+                   1204    1204    1204  1204      1204     1203     1200
+  lag          1 step, 16.0 KiB, 0.012 s
+  peer beta    refused
+               key ack differs
+               received 1204, durable 1203, applied 1200; behind by 1 step, 16.0 KiB, 0.012 s
+               not counted by ack since step 1100
+  volume data  10.0 GiB, /dev/vg0/db, nbd, nbd+unix:///data?socket=/run/db.sock
+)");
+}
+
+TEST(StatusText, AStandbyShowsItsHistoryAndWhatIsNotApplied) {
+    Value gap = Value::map();
+    gap.set("from", 100).set("to", 151).set("reason", "unclean stop of alpha");
+    gap.set("bytes", 1 << 20);
+    Value gaps = Value::list();
+    gaps.push(gap);
+    Value history = Value::map();
+    history.set("oldest", 0).set("head", 1204).set("bytes", std::uint64_t{3} << 29);
+    history.set("oldest_time", "2026-11-20T20:00:00.000000Z");
+    history.set("head_time", "2026-11-20T20:45:00.250000Z").set("gaps", gaps);
+    Value group = Value::map();
+    group.set("name", "db").set("role", "standby").set("state", "held");
+    group.set("timeline", "4f2a91c0aabbccddeeff001122334455").set("timeline_number", 2);
+    group.set("held_at", 1000);
+    group.set("positions", positions(1204, 1000)).set("history", history);
+    EXPECT_EQ(status_text(body_of(group)), R"(node alpha
+
+db: standby, held
+  timeline     2 (4f2a91c0)
+  held         at step 1000; everstep resume applies again
+  positions    captured  queued  sealed  sent  received  durable  applied
+                   1204    1204    1204  1204      1204     1203     1000
+  lag          204 steps not applied yet
+  history      steps 0 .. 1204, 1.5 GiB, 1 gap
+               2026-11-20T20:00:00.000000Z .. 2026-11-20T20:45:00.250000Z
+               gap: after step 100 up to step 151, unclean stop of alpha, 1.0 MiB differ
+)");
+}
+
+TEST(StatusText, AGroupThatHasNothingYetIsStillReadable) {
+    Value group = Value::map();
+    group.set("name", "db").set("role", "standby").set("state", "failed").set("why", "no disk");
+    EXPECT_EQ(
+        status_text(body_of(group)),
+        "node alpha\n\ndb: standby, failed\n               no disk\n  timeline     none yet\n");
+    EXPECT_EQ(status_text(Value()), "node -\nno group\n");
+}
+
+}  // namespace
+}  // namespace everstep::cli

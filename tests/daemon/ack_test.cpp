@@ -1,0 +1,144 @@
+#include <gtest/gtest.h>
+
+#include "daemon/ack_gate.hpp"
+#include "daemon/ack_policy.hpp"
+
+namespace everstep::daemon {
+namespace {
+
+using namespace std::chrono_literals;
+
+class Answers final : public BlockSink {
+  public:
+    void complete(std::uint64_t token, const Status& status) override {
+        (status.ok() ? good : bad).push_back(token);
+    }
+    std::vector<std::uint64_t> good;
+    std::vector<std::uint64_t> bad;
+};
+
+TEST(AckGate, AnswersInLsnOrderAndNeverBeforeRelease) {
+    AckGate gate;
+    Answers answers;
+    gate.hold(Lsn(1), answers, 11);
+    gate.hold(Lsn(3), answers, 13);
+    gate.hold(Lsn(2), answers, 12);  // a flush that was submitted behind step 2
+    EXPECT_TRUE(answers.good.empty());
+    gate.release(Lsn(2));
+    EXPECT_EQ(answers.good, (std::vector<std::uint64_t>{11, 12}));
+    gate.release(Lsn(1));  // never goes back
+    gate.hold(Lsn(2), answers, 22);
+    EXPECT_EQ(answers.good.back(), 22U);
+    gate.release(Lsn(9));
+    EXPECT_EQ(answers.good.back(), 13U);
+}
+
+TEST(AckGate, AFailedGateAnswersEverythingWithTheError) {
+    AckGate gate;
+    Answers answers;
+    gate.hold(Lsn(1), answers, 1);
+    gate.fail(Status(ErrorCode::closed, "the end"));
+    gate.hold(Lsn(1), answers, 2);
+    gate.release(Lsn(5));
+    EXPECT_EQ(answers.bad, (std::vector<std::uint64_t>{1, 2}));
+    EXPECT_TRUE(answers.good.empty());
+}
+
+GroupConfig config(AckLevel level, LossPolicy loss, std::uint32_t needed = 0) {
+    GroupConfig group;
+    group.ack = level;
+    group.on_standby_loss = loss;
+    group.ack_standbys = needed;
+    group.standby_timeout = 5000ms;
+    return group;
+}
+
+TEST(AckPolicy, LocalReleasesEverything) {
+    const AckPolicy policy(config(AckLevel::local, LossPolicy::continue_alone), {"b"});
+    EXPECT_EQ(policy.released(Lsn(7)), Lsn(7));
+    EXPECT_EQ(policy.in_force(), AckLevel::local);
+}
+
+TEST(AckPolicy, DurableReleasesWhatEveryStandbyHas) {
+    AckPolicy policy(config(AckLevel::durable, LossPolicy::continue_alone), {"b", "c"});
+    policy.answered("b", Lsn(9), 1s);
+    EXPECT_EQ(policy.released(Lsn(10)), Lsn(0));
+    policy.answered("c", Lsn(4), 1s);
+    EXPECT_EQ(policy.released(Lsn(10)), Lsn(4));
+}
+
+TEST(AckPolicy, OneOfTwoIsEnoughWhenOneIsAsked) {
+    AckPolicy policy(config(AckLevel::durable, LossPolicy::continue_alone, 1), {"b", "c"});
+    policy.answered("b", Lsn(9), 1s);
+    EXPECT_EQ(policy.released(Lsn(10)), Lsn(9));
+}
+
+TEST(AckPolicy, ALossCountsOnlyAfterItWasConfirmed) {
+    AckPolicy policy(config(AckLevel::durable, LossPolicy::continue_alone), {"b"});
+    EXPECT_TRUE(policy.overdue(Lsn(0), 100s).empty());
+    EXPECT_TRUE(policy.overdue(Lsn(3), 104s).empty());
+    ASSERT_EQ(policy.overdue(Lsn(3), 106s), std::vector<std::string>{"b"});
+    EXPECT_EQ(policy.released(Lsn(3)), Lsn(0));
+    policy.confirm_lost("b");
+    EXPECT_EQ(policy.released(Lsn(3)), Lsn(3));
+    EXPECT_EQ(policy.in_force(), AckLevel::local);
+    EXPECT_TRUE(policy.recovered(Lsn(3)).empty());
+    policy.answered("b", Lsn(3), 107s);
+    ASSERT_EQ(policy.recovered(Lsn(3)), std::vector<std::string>{"b"});
+    policy.confirm_recovered("b", 107s);
+    EXPECT_EQ(policy.in_force(), AckLevel::durable);
+    EXPECT_EQ(policy.released(Lsn(8)), Lsn(3));
+}
+
+TEST(AckPolicy, AStartGivesAStandbyItsWholeTimeout) {
+    AckPolicy policy(config(AckLevel::durable, LossPolicy::continue_alone), {"b"});
+    EXPECT_TRUE(policy.overdue(Lsn(120), 9000s).empty());  // steps of the last run, a clock far on
+    EXPECT_TRUE(policy.overdue(Lsn(120), 9005s).empty());
+    EXPECT_EQ(policy.released(Lsn(120)), Lsn(0));
+    EXPECT_EQ(policy.overdue(Lsn(120), 9006s), std::vector<std::string>{"b"});
+}
+
+TEST(AckPolicy, NothingIsKeptBeforeAStandbyHasConfirmed) {
+    AckPolicy policy(config(AckLevel::durable, LossPolicy::continue_alone), {"b"});
+    EXPECT_EQ(policy.in_force(), AckLevel::durable);
+    EXPECT_FALSE(policy.kept());
+    policy.answered("b", Lsn(3), 1s);
+    EXPECT_TRUE(policy.kept());
+    policy.confirm_lost("b");
+    EXPECT_FALSE(policy.kept());
+}
+
+TEST(AckPolicy, TheLossOfOneLeavesKeptWhatTheOthersKeep) {
+    AckPolicy policy(config(AckLevel::durable, LossPolicy::continue_alone, 1), {"b", "c"});
+    policy.answered("b", Lsn(3), 1s);
+    policy.answered("c", Lsn(3), 1s);
+    policy.confirm_lost("c");
+    EXPECT_TRUE(policy.kept());
+    policy.confirm_lost("b");
+    EXPECT_FALSE(policy.kept());
+}
+
+TEST(AckPolicy, AStandbyBehindTheLastRunKeepsNothingYet) {
+    AckPolicy policy(config(AckLevel::durable, LossPolicy::continue_alone), {"b"});
+    policy.begin(Lsn(100));
+    policy.answered("b", Lsn(50), 1s);
+    EXPECT_FALSE(policy.kept());
+    policy.answered("b", Lsn(100), 1s);
+    EXPECT_TRUE(policy.kept());
+}
+
+TEST(AckPolicy, ReceivedIsNeverKept) {
+    AckPolicy policy(config(AckLevel::received, LossPolicy::continue_alone), {"b"});
+    policy.answered("b", Lsn(3), 1s);
+    EXPECT_FALSE(policy.kept());
+}
+
+TEST(AckPolicy, StallNeverLosesAStandby) {
+    AckPolicy policy(config(AckLevel::durable, LossPolicy::stall), {"b"});
+    EXPECT_TRUE(policy.overdue(Lsn(0), 1s).empty());
+    EXPECT_TRUE(policy.overdue(Lsn(5), 1000s).empty());
+    EXPECT_EQ(policy.released(Lsn(5)), Lsn(0));
+}
+
+}  // namespace
+}  // namespace everstep::daemon

@@ -1,0 +1,48 @@
+#include "daemon/capture.hpp"
+
+#include <gtest/gtest.h>
+
+namespace everstep::daemon {
+namespace {
+
+struct HandClock : Clock {
+    WallTime now{std::chrono::seconds(1'000'000)};
+    [[nodiscard]] WallTime wall() const override { return now; }
+    [[nodiscard]] std::chrono::nanoseconds boot() const override { return now.time_since_epoch(); }
+};
+
+TEST(Capture, AWriteBearsTheTimeAtWhichItWasDone) {
+    net::Loop loop;
+    HandClock clock;
+    CaptureOptions options;
+    options.group = Uuid::random();
+    options.tip.point.timeline = TimelineId(Uuid::random().bytes());
+    options.clock = &clock;
+    std::vector<WallTime> times;
+    Capture capture(
+        loop, options,
+        [&](const FramePtr& frame) {
+            for (const FrameEntry& entry : frame->entries()) {
+                EXPECT_EQ(entry.wall, entry.step_time);
+                times.push_back(entry.step_time);
+            }
+        },
+        [](const std::string&, const std::string&) {});
+    const std::vector<std::byte> payload(kSectorBytes);
+    CapturedWrite write;
+    write.kind = EntryKind::data;
+    write.length = ByteCount(payload.size());
+    write.payload = payload;
+    std::vector<WallTime> wanted;
+    for (int i = 0; i < 3; ++i) {  // the first, too: long after the serving began
+        clock.now += std::chrono::seconds(10);
+        capture.captured(write);
+        wanted.push_back(clock.now);
+        capture.end_of_batch();
+    }
+    capture.seal();
+    EXPECT_EQ(times, wanted);
+}
+
+}  // namespace
+}  // namespace everstep::daemon

@@ -1,0 +1,83 @@
+#include "daemon/group_record.hpp"
+
+#include <gtest/gtest.h>
+
+namespace everstep::daemon {
+namespace {
+
+GroupRecord sample() {
+    GroupRecord record;
+    record.group = Uuid::random();
+    record.role = wire::Role::primary;
+    record.clean = true;
+    record.unserved = true;
+    record.takeovers = 3;
+    record.acked = Lsn(98);
+    record.ack_kept = true;
+    record.refused = "because of that";
+    record.pulling = "beta";
+    record.pulled = {Uuid::random(), Lsn(77)};
+    VolumeRecord volume;
+    volume.name = "data";
+    volume.id = Uuid::random();
+    volume.size = ByteCount(8192);
+    volume.identity = {1, 2, -3, 8192, "serial with blanks"};
+    volume.samples = Uuid::random().bytes();
+    volume.sampled_data = 7;
+    record.volumes.push_back(volume);
+    journal::TimelineInfo timeline;
+    timeline.id = Uuid::random();
+    timeline.parent = Uuid::random();
+    timeline.branch_lsn = Lsn(12);
+    timeline.branch_hash = Uuid::random().bytes();
+    timeline.branch_seq = FrameSeq(4);
+    timeline.number = 2;
+    timeline.node = "alpha";
+    record.timelines.push_back(timeline);
+    record.step = {{timeline.id, Lsn(99)}, {}, FrameSeq(3), {}};
+    record.tip = {{timeline.id, Lsn(99)},
+                  Uuid::random().bytes(),
+                  FrameSeq(17),
+                  WallTime(std::chrono::seconds(5))};
+    record.peers["beta"] = {Lsn(40), "the primary stopped uncleanly"};
+    record.peers["gamma"] = {};
+    return record;
+}
+
+TEST(GroupRecord, ComesBackAsItWas) {
+    const GroupRecord record = sample();
+    const auto back = unpack_record(pack_record(record));
+    ASSERT_TRUE(back.ok()) << back.status().message();
+    EXPECT_EQ(pack_record(*back), pack_record(record));
+    EXPECT_EQ(back->tip, record.tip);
+    EXPECT_EQ(back->step, record.step);
+    EXPECT_TRUE(back->unserved);
+    EXPECT_EQ(back->takeovers, 3U);
+    EXPECT_EQ(back->acked, Lsn(98));
+    EXPECT_EQ(back->timelines, record.timelines);
+    EXPECT_EQ(back->volumes[0].identity, record.volumes[0].identity);
+    EXPECT_EQ(back->peers.at("beta").behind_since, Lsn(40));
+    EXPECT_EQ(back->peers.at("gamma").behind_since, std::nullopt);
+    EXPECT_EQ(back->refused, "because of that");
+    EXPECT_EQ(back->pulling, "beta");
+    EXPECT_EQ(back->pulled, record.pulled);
+}
+
+TEST(GroupRecord, EveryLineThatIsCutIsRefusedOrLeavesAWholeRecord) {
+    const std::string text = pack_record(sample());
+    for (std::size_t cut = 0; cut < text.size(); ++cut) {
+        const auto back = unpack_record(text.substr(0, cut));
+        if (!back.ok()) {
+            EXPECT_EQ(back.status().code(), ErrorCode::corrupt);
+            EXPECT_NE(back.status().message().find("line "), std::string::npos);
+        }
+    }
+}
+
+TEST(GroupRecord, AnUnknownLineIsRefused) {
+    EXPECT_EQ(unpack_record("colour blue\n").status().code(), ErrorCode::corrupt);
+    EXPECT_EQ(unpack_record("role 9\n").status().code(), ErrorCode::corrupt);
+}
+
+}  // namespace
+}  // namespace everstep::daemon

@@ -1,0 +1,206 @@
+#include "daemon/send.hpp"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "standby/receive.hpp"
+#include "tests/daemon/frames.hpp"
+#include "tests/daemon/scratch.hpp"
+
+namespace everstep::daemon {
+namespace {
+
+constexpr std::uint64_t kVolumeBytes = 3U << 20;
+
+class SendTest : public testing::Test {
+  protected:
+    SendTest()
+        : backlog_(io::system_files(), {scratch_.path(), ByteCount(1U << 30), ByteCount(0)}) {}
+
+    std::unique_ptr<SendSession> session(const StreamPlan& plan) {
+        SendOptions options;
+        options.group = group_;
+        options.volumes = {{"data", Uuid::random(), ByteCount(kVolumeBytes)}};
+        journal::TimelineInfo first;
+        first.id = timeline_;
+        options.path = {first};
+        options.backlog = &backlog_;
+        SendActions actions;
+        actions.send = [this](const wire::Control& message) { messages_.push_back(message); };
+        actions.send_frame = [this](const FramePtr& frame) { frames_.push_back(frame); };
+        actions.queued_bytes = [] { return std::size_t{0}; };
+        actions.read_extent = [this](const ResyncExtent& extent,
+                                     std::function<void(Result<FramePtr>)> done) {
+            reads_.push_back(
+                [this, extent, done] { done(make_zero_frame(group_, maker_.tip.point, extent)); });
+        };
+        actions.name_gap = [this](const std::function<void(const journal::Tip&)>& done) {
+            done(maker_.tip);
+        };
+        actions.sync_step = [this](const std::function<void(const journal::Tip&)>& done) {
+            push();
+            done(maker_.tip);
+        };
+        actions.fail = [this](const Status& why) { failed_ = why; };
+        return std::make_unique<SendSession>(std::move(options), plan, std::move(actions));
+    }
+    void push() { ASSERT_TRUE(backlog_.push(maker_.next()).ok()); }
+    void read_one() {
+        const auto read = std::move(reads_.front());
+        reads_.erase(reads_.begin());
+        read();
+    }
+    wire::Ack ack(std::uint64_t durable) const {
+        wire::Ack message;
+        message.timeline = timeline_;
+        message.received = message.durable = message.applied = Lsn(durable);
+        for (const FramePtr& frame : frames_) message.consumed_bytes += frame->bytes().size();
+        return message;
+    }
+
+    test::Scratch scratch_;
+    Uuid group_ = Uuid::random();
+    TimelineId timeline_ = Uuid::random();
+    test::FrameMaker maker_{group_, timeline_};
+    Backlog backlog_;
+    std::vector<wire::Control> messages_;
+    std::vector<FramePtr> frames_;
+    std::vector<std::function<void()>> reads_;
+    Status failed_;
+};
+
+StreamPlan stream_from(std::uint64_t next) {
+    StreamPlan plan;
+    plan.next = FrameSeq(next);
+    return plan;
+}
+
+TEST_F(SendTest, SendsNothingBeforeStartedAndThenEverythingInOrder) {
+    for (int i = 0; i < 5; ++i) push();
+    const auto sender = session(stream_from(3));
+    sender->begin();
+    EXPECT_TRUE(frames_.empty());
+    ASSERT_TRUE(sender->on_control(wire::Started{}).ok());
+    ASSERT_EQ(frames_.size(), 3U);
+    EXPECT_EQ(frames_[0]->header().seq, FrameSeq(3));
+    push();
+    sender->pump();
+    EXPECT_EQ(frames_.back()->header().seq, FrameSeq(6));
+    EXPECT_EQ(sender->droppable_seq(), FrameSeq(0));
+    ASSERT_TRUE(sender->on_control(ack(4)).ok());
+    EXPECT_EQ(sender->droppable_seq(), FrameSeq(4));
+}
+
+TEST_F(SendTest, AnAckThatCannotBeEndsTheSession) {
+    push();
+    const auto sender = session(stream_from(1));
+    EXPECT_FALSE(sender->on_control(ack(0)).ok());  // before Started
+    ASSERT_TRUE(sender->on_control(wire::Started{}).ok());
+    wire::Ack lie = ack(1);
+    lie.consumed_bytes += 1;
+    EXPECT_FALSE(sender->on_control(lie).ok());
+    lie = ack(1);
+    lie.applied = Lsn(2);
+    EXPECT_FALSE(sender->on_control(lie).ok());
+    EXPECT_FALSE(sender->on_control(ack(1000000)).ok());  // was never sent
+    lie = ack(1);
+    lie.timeline = Uuid::random();
+    EXPECT_FALSE(sender->on_control(lie).ok());
+    ASSERT_TRUE(sender->on_control(ack(1)).ok());
+    EXPECT_FALSE(sender->on_control(ack(0)).ok());  // goes back
+}
+
+TEST_F(SendTest, WhatTheStandbyHasAlreadyMayBeAcknowledgedAtOnce) {
+    for (int i = 0; i < 3; ++i) push();
+    StreamPlan plan = stream_from(4);
+    plan.known = Lsn(3);
+    const auto sender = session(plan);
+    ASSERT_TRUE(sender->on_control(wire::Started{}).ok());
+    EXPECT_TRUE(sender->on_control(ack(3)).ok());
+    EXPECT_FALSE(sender->on_control(ack(4)).ok());
+}
+
+TEST_F(SendTest, TheWindowBoundsWhatIsUnderWay) {
+    const auto sender = session(stream_from(1));
+    ASSERT_TRUE(sender->on_control(wire::Started{}).ok());
+    std::uint64_t pushed = 0;
+    while (pushed < 2 * standby::kWindowBytes) {
+        ASSERT_TRUE(backlog_.push(maker_.next(256)).ok());
+        pushed += 256 * kBlockBytes;
+        sender->pump();
+    }
+    std::uint64_t sent = 0;
+    for (const FramePtr& frame : frames_) sent += frame->bytes().size();
+    EXPECT_LT(sent, standby::kWindowBytes);
+    const std::size_t before = frames_.size();
+    ASSERT_TRUE(sender->on_control(ack(1)).ok());
+    EXPECT_GT(frames_.size(), before);
+}
+
+TEST_F(SendTest, AnExtentLeavesBehindItsStepAndBeforeTheNext) {
+    push();
+    StreamPlan plan;
+    plan.mode = wire::StartMode::resync;
+    const auto sender = session(plan);
+    ASSERT_TRUE(sender->on_control(wire::Started{}).ok());
+    ASSERT_FALSE(reads_.empty());
+    push();      // step 2 is sealed
+    read_one();  // and then the extent is read, as of step 2
+    push();      // step 3
+    sender->pump();
+    ASSERT_EQ(frames_.size(), 3U);
+    EXPECT_EQ(frames_[0]->header().last_lsn, Lsn(2));
+    EXPECT_EQ(frames_[1]->header().kind, FrameKind::resync);
+    EXPECT_EQ(frames_[2]->header().last_lsn, Lsn(3));
+}
+
+TEST_F(SendTest, AResyncEndsWithItsSyncStepDurable) {
+    push();
+    StreamPlan plan;
+    plan.mode = wire::StartMode::resync;
+    const auto sender = session(plan);
+    ASSERT_TRUE(sender->on_control(wire::Started{}).ok());
+    const auto said = [this] {
+        return std::any_of(messages_.begin(), messages_.end(), [](const wire::Control& message) {
+            return std::holds_alternative<wire::ResyncEnd>(message);
+        });
+    };
+    while (!reads_.empty()) {
+        EXPECT_FALSE(said());
+        read_one();
+    }
+    ASSERT_TRUE(said());
+    EXPECT_EQ(std::get<wire::ResyncEnd>(messages_.back()).at, (Point{timeline_, Lsn(2)}));
+    EXPECT_EQ(frames_.back()->header().last_lsn, Lsn(2));
+    EXPECT_EQ(sender->state(), SendSession::State::resync);
+    push();  // goes on meanwhile
+    sender->pump();
+    EXPECT_EQ(frames_.back()->header().last_lsn, Lsn(3));
+    wire::Ack partly = ack(2);
+    partly.consistent = false;
+    ASSERT_TRUE(sender->on_control(partly).ok());
+    EXPECT_EQ(sender->state(), SendSession::State::resync);
+    ASSERT_TRUE(sender->on_control(ack(2)).ok());
+    EXPECT_EQ(sender->state(), SendSession::State::streaming);
+}
+
+TEST_F(SendTest, AFreshPairBeginsAtZeroWithoutAReading) {
+    push();
+    StreamPlan plan;
+    plan.mode = wire::StartMode::initial;
+    plan.from_zero = true;
+    plan.next = FrameSeq(1);
+    const auto sender = session(plan);
+    ASSERT_TRUE(sender->on_control(wire::Started{}).ok());
+    EXPECT_TRUE(reads_.empty());
+    ASSERT_EQ(frames_.size(), 2U);
+    EXPECT_EQ(frames_[0]->header().kind, FrameKind::resync);
+    EXPECT_EQ(frames_[1]->header().first_lsn, Lsn(1));
+    const auto* end = std::get_if<wire::InitialEnd>(&messages_.back());
+    ASSERT_NE(end, nullptr);
+    EXPECT_EQ(end->base, (Point{timeline_, Lsn(0)}));
+}
+
+}  // namespace
+}  // namespace everstep::daemon

@@ -1,0 +1,128 @@
+"""The stored bytes looked at: everstep-journal on the store of a killed standby, and the scrub of a running one."""
+
+import glob
+import json
+import os
+
+from everstep_lab.base import require, run
+from everstep_lab.model import name_of
+from everstep_lab.nodes import BIN, GROUP, Answer
+from everstep_lab.registry import check
+from everstep_lab.scene import Scene
+
+TOOL = os.path.join(BIN, "everstep-journal")
+
+
+def tool(*words):
+    argv = [TOOL, *words]
+    return Answer(argv, run(argv, check=False))
+
+
+def store_of(node):
+    return os.path.join(node.state, "groups", GROUP, "store")
+
+
+def content(directory):
+    return {name: open(os.path.join(directory, name), "rb").read() for name in sorted(os.listdir(directory))}
+
+
+def flip(path, at):
+    """Changes one byte, or changes it back."""
+    with open(path, "r+b") as file:
+        file.seek(at)
+        byte = file.read(1)[0]
+        file.seek(at)
+        file.write(bytes([byte ^ 1]))
+
+
+def damaged_payload(store, volumes):
+    """Flips a byte of a payload in the oldest segment; gives its step."""
+    redo = sorted(glob.glob(os.path.join(store, "redo-0*")))[0]
+    for line in tool("dump", store, "--segment", str(int(redo[-16:], 16)), "--json").expect(0).json():
+        data = [step for step in line.get("steps", []) if step["kind"] == "data"]
+        if line["kind"] != "frame" or not data:
+            continue
+        at = line["offset"] + 64 + 128 + 10  # the first payload lies behind the frame's header
+        flip(redo, at)
+        require(data[0]["volume"] < volumes, f"the dump names volume {data[0]['volume']}")
+        return redo, at, data[0]
+    return None
+
+
+@check("journal_tool.dead_standby", 240)
+def dead_standby(context):
+    """A killed standby's store: refused while it runs; then verified, dumped, extracted, rebuilt, and not changed."""
+    with Scene(context, {"data": 1 << 20, "log": 1 << 19}, segment_bytes="1MiB") as scene:
+        scene.start()
+        scene.write(context.count(150, 1500), 2, 8)
+        scene.settle()
+        store = store_of(scene.beta)
+        for command in ("dump", "verify", "rebuild"):
+            tool(command, store).expect(3, "has the store open", "everstepd", str(scene.beta.child.pid))
+        scene.beta.kill9()
+        before = content(store)
+        tool("verify", store).expect(0, "no damage")
+        lines = tool("dump", store, "--json").expect(0).json()
+        steps = [step["lsn"] for line in lines if line["kind"] == "frame" for step in line["steps"]
+                 if step["kind"] in ("data", "zero", "discard", "reread", "sync")]
+        require(steps == list(range(1, scene.model.head[1] + 1)), "the dump does not hold every step once, in order")
+        replicas = [scene.beta.device(volume) for volume in scene.lab.volumes]
+        for key in scene.sample(context.count(12, 100)):
+            outputs = [os.path.join(context.directory, f"out-{volume}") for volume in scene.lab.volumes]
+            timeline, lsn = key
+            tool("extract", store, "--replica", *replicas, "--step", f"t:{timeline}@step:{lsn}", "-o",
+                 *outputs).expect(0)
+            images = {volume: open(path, "rb").read() for volume, path in zip(scene.lab.volumes, outputs)}
+            scene.model.check(key, images, f"the extract of {name_of(key)}")
+            for path in outputs:
+                os.unlink(path)
+        require(content(store) == before, "dump, verify or extract changed the store")
+        for path in glob.glob(os.path.join(store, "*-index-*")):
+            os.unlink(path)
+        tool("rebuild", store).expect(0, "wrote")
+        tool("verify", store).expect(0, "no damage")
+
+        redo, at, step = damaged_payload(store, len(scene.lab.volumes))
+        found = tool("verify", store, "--json").expect(1).json()[0]["damage"]
+        require(len(found) == 1 and found[0]["file"] == redo and found[0]["first"] == step["lsn"] and
+                found[0]["offset"] <= at < found[0]["offset"] + found[0]["length"] and
+                found[0]["extents"] == [{key: step[key] for key in ("volume", "offset", "length")}],
+                f"a flipped payload byte at {at} of step {step} is reported as {json.dumps(found)}")
+        flip(redo, at)
+        tool("verify", store).expect(0, "no damage")
+        scene.beta.start()
+        scene.lab.wait_caught_up()
+        scene.write(20, 2, 8)
+        scene.settle()
+
+
+@check("journal_tool.scrub", 240)
+def scrub(context):
+    """A running node's scrub: nothing found under writes; a flipped byte with place and extent; other steps stay."""
+    with Scene(context, {"data": 1 << 20}, segment_bytes="1MiB") as scene:
+        scene.start()
+        scene.write(context.count(150, 1500), 2, 8)
+        scene.settle()
+        work = scene.workload(2, 8)
+        for _ in range(3):
+            work.run(40)
+            body = scene.beta.one("scrub", GROUP, "--rate", "1GiB")
+            require(body["damages"] == 0 and body["damage"] == [] and body["segments"] >= 1, f"scrub says {body}")
+        scene.settle()
+        # Through the other node, too.
+        require(scene.alpha.one("scrub", GROUP, "--rate", "1GiB")["damages"] == 0, "a relayed scrub found damage")
+        redo = sorted(glob.glob(os.path.join(store_of(scene.beta), "redo-0*")))[0]
+        at = open(redo, "rb").read().index(b"EVSF") + 128 + 10
+        flip(redo, at)
+        answer = scene.beta.cli("scrub", GROUP, "--rate", "1GiB").expect(1, "damaged place")
+        damage = json.loads(answer.out)["damage"]
+        require(len(damage) == 1 and damage[0]["file"] == redo and damage[0]["first"] is not None and
+                damage[0]["offset"] <= at < damage[0]["offset"] + damage[0]["length"] and
+                damage[0]["extents"][0]["volume"] == "data", f"a flipped byte at {at} is reported as {damage}")
+        require(any(event["kind"] == "alarm-damage" and redo in event["text"] for event in scene.beta.events()),
+                "no alarm names the damage")
+        scene.check_export(scene.model.head)
+        flip(redo, at)
+        scene.write(20, 2, 8)
+        scene.settle()
+        require(scene.beta.one("scrub", GROUP, "--rate", "1GiB")["damages"] == 0, "the mended byte is reported")

@@ -1,0 +1,152 @@
+"""A resync that breaks, and two at once: no point is ever a mix of two contents."""
+
+import contextlib
+import os
+import random
+
+from everstep_lab.base import require, wait_for
+from everstep_lab.nbdio import connect, read_device, read_file
+from everstep_lab.nodes import GROUP, Lab
+from everstep_lab.proxy import Proxy
+from everstep_lab.registry import check
+
+SIZE = 6 << 20
+
+
+def overwrite(node, size):
+    """New content everywhere."""
+    client = connect(node.uri())
+    for at in range(0, size, 1 << 20):
+        client.pwrite(os.urandom(1 << 20), at)
+    client.shutdown()
+
+
+def content_of(node, point):
+    """The image of a point; None: it is no point here."""
+    answer = node.cli("export", GROUP, point)
+    if answer.code == 3:
+        return None
+    export = answer.expect(0).json()[0]
+    image = read_device(export["uri"])
+    node.do("unexport", export["id"])
+    return image
+
+
+def check_points(node, images):
+    """Each step of the log that can be exported has one of the contents that a step may have."""
+    for row in node.cli("log", GROUP).json():
+        if "lsn" not in row or row.get("kind") in ("gap", "mark"):
+            continue
+        image = content_of(node, f"{row['timeline_number']}@step:{row['lsn']}")
+        require(image is None or image in images, f"step {row['lsn']} of {node.name} is a mix of contents")
+
+
+@contextlib.contextmanager
+def lost_primary(context, standbys=("beta",), size=SIZE):
+    """The primary was killed while its standbys were away: a lab whose alpha holds what nobody else has."""
+    lab = Lab(context.directory, {"data": size}, standbys=standbys)
+    try:
+        lab.start()
+        client = connect(lab.alpha.uri())
+        client.pwrite(b"\1" * 4096, 0)
+        client.shutdown()
+        others = [lab.nodes[name] for name in standbys]
+        for node in others:
+            lab.wait_caught_up(standby=node)
+        old = read_file(lab.alpha.device())
+        for node in others:
+            node.term()
+        overwrite(lab.alpha, size)
+        lab.alpha.kill9()
+        yield lab, old, read_file(lab.alpha.device())
+    except BaseException:
+        lab.say_logs()
+        raise
+    finally:
+        lab.close()
+
+
+@check("resync.cut_anywhere", 240, 900)
+def cut_anywhere(context):
+    """The link breaks again and again, at random bytes of the compare."""
+    choice = random.Random(context.seed)
+    with lost_primary(context) as (lab, old, new):
+        proxy = Proxy(lab.beta)
+        lab.beta.start()
+        with open(lab.config, encoding="utf-8") as file:
+            text = file.read()
+        lab.alpha.config = lab.config + ".alpha"
+        with open(lab.alpha.config, "w", encoding="utf-8") as file:
+            file.write(text.replace(lab.beta.address, proxy.address))
+        lab.alpha.start()
+        for number in range(context.count(4, 30)):
+            before = proxy.breaks
+            # Near the end the sender has made its sync step already.
+            proxy.break_after(choice.randrange(20000, SIZE) if number % 2 else SIZE - choice.randrange(2 << 20))
+            wait_for("the link breaks, or the copy is whole",
+                     lambda count=before: proxy.breaks > count or lab.beta.status()["state"] == "streaming", 60)
+            wait_for("a session again", lambda: lab.beta.status()["state"] != "waiting", 60)
+            check_points(lab.beta, (old, new))
+        proxy.break_after(None)
+        lab.wait_caught_up()
+        check_points(lab.beta, (old, new))
+        require(content_of(lab.beta, "head") == new, "the head is not the primary's content")
+        require(read_file(lab.beta.device()) == new, "the replica is not the primary's content")
+        require(content_of(lab.beta, "1@step:1") == old, "the step before the gap has changed")
+        proxy.close()
+
+
+@check("resync.two_at_once", 180)
+def two_at_once(context):
+    """The end of one standby's compare is not the other's, whose compare is not whole."""
+    size = 64 << 20
+    with lost_primary(context, ("beta", "gamma"), size) as (lab, old, new):
+        gamma = lab.nodes["gamma"]
+        for node in lab.nodes.values():
+            node.start()
+        wait_for("gamma's compare begins", lambda: gamma.status()["state"] == "resync", 30, 0.002)
+        gamma.freeze()
+        lab.wait_streaming(lab.beta)
+        gamma.thaw()
+        check_points(gamma, (old, new))
+        for node in (lab.beta, gamma):
+            lab.wait_caught_up(standby=node)
+            check_points(node, (old, new))
+            require(content_of(node, "head") == new, f"the head of {node.name} is not the primary's content")
+
+
+def frames_without_steps(context, lacks, promote):
+    """One of two standbys has a flush mark behind the last step, which the other lacks; the primary dies."""
+    with contextlib.closing(Lab(context.directory, standbys=("beta", "gamma"))) as lab:
+        lab.start()
+        client = connect(lab.alpha.uri())
+        for number in range(5):
+            client.pwrite(bytes([number + 1]) * 4096, number * 4096)
+        for name in lab.standbys:
+            lab.wait_caught_up(standby=lab.nodes[name])
+        other = next(lab.nodes[name] for name in lab.standbys if name != lacks)
+        lab.nodes[lacks].kill9()
+        client.flush()
+        wait_for("the flush mark is there", lambda: any(row.get("flush") for row in other.do("log", GROUP)))
+        lab.alpha.kill9()
+        lab.nodes[lacks].start()
+        primary = lab.beta if promote else lab.alpha
+        if promote:
+            primary.do("takeover", GROUP, "--force")
+        else:
+            primary.start()
+        lab.wait_serving(primary)
+        client = connect(primary.uri())
+        client.pwrite(b"z" * 4096, 0)
+        followers = [lab.nodes["gamma"]] if promote else [lab.beta, lab.nodes["gamma"]]
+        for node in followers:
+            lab.wait_caught_up(primary, node)
+            require(read_file(node.device()) == read_device(primary.uri()), f"{node.name} differs from {primary.name}")
+            gaps = node.status()["history"]["gaps"]
+            require(gaps == 0 or not promote, f"{node.name} stood at the branch and has {gaps} gaps")
+
+
+for lacking in ("beta", "gamma"):
+    for promoted in (False, True):
+        check(f"resync.flush_mark_{lacking}_lacks_{'takeover' if promoted else 'restart'}", 120)(
+            lambda context, lacks=lacking, promote=promoted: frames_without_steps(context, lacks, promote))

@@ -1,0 +1,179 @@
+// everstep-journal on the store of a node that died: it says what is there, changes nothing, gives
+// back every step, and refuses a store that is in use.
+#include <cstring>
+#include <sstream>
+
+#include "journal/index_file.hpp"
+#include "journal/tool/run.hpp"
+#include "tests/journal/small_history.hpp"
+
+namespace everstep::journal::lab {
+namespace {
+
+class JournalTool : public testing::Test {
+  protected:
+    JournalTool() : history(seed_of("JournalTool", 5)) {}
+    int run(const std::vector<std::string>& words) {
+        std::ostringstream out_stream;
+        std::ostringstream err_stream;
+        tool::Surroundings surroundings{
+            .out = out_stream, .err = err_stream, .err_is_terminal = false, .now = [] {
+                return std::chrono::nanoseconds(0);
+            }};
+        const int status = tool::run(io::system_files(), words, surroundings);
+        out = out_stream.str();
+        err = err_stream.str();
+        return status;
+    }
+    int extract(const std::string& step) {
+        std::vector<std::string> words{"extract", history.store_path(), "--replica"};
+        for (const std::string& file : history.replica_files()) words.push_back(file);
+        words.insert(words.end(), {"--step", step, "-o"});
+        outputs.clear();
+        for (std::size_t v = 0; v < history.replica_files().size(); ++v) {
+            outputs.push_back(history.lab.directory.file("out" + std::to_string(v)).string());
+            std::filesystem::remove(outputs.back());
+            words.push_back(outputs.back());
+        }
+        return run(words);
+    }
+    void expect_outputs(const Point& point) const {
+        const auto& wanted = history.image(point);
+        for (std::size_t v = 0; v < wanted.size(); ++v) {
+            const std::string found = SmallHistory::slurp(outputs[v]);
+            ASSERT_EQ(found.size(), wanted[v].size());
+            EXPECT_EQ(std::memcmp(found.data(), wanted[v].data(), found.size()), 0)
+                << "step " << point.lsn.value() << " volume " << v;
+        }
+    }
+
+    SmallHistory history;
+    std::string out;
+    std::string err;
+    std::vector<std::string> outputs;
+};
+
+TEST_F(JournalTool, EveryStepComesOutAndNothingIsChanged) {
+    const auto before = history.content();
+    const std::string replica = SmallHistory::slurp(history.replica_files()[0]);
+    for (Lsn lsn(0); lsn <= history.branch->head(); ++lsn) {
+        ASSERT_EQ(extract(std::to_string(lsn.value())), 0) << err;
+        expect_outputs({kSmallBranch, lsn});
+    }
+    for (Lsn lsn = history.branch_lsn; lsn <= history.primary.head(); ++lsn) {
+        ASSERT_EQ(
+            extract("t:" + kSmallLine.hex().substr(0, 8) + "@step:" + std::to_string(lsn.value())),
+            0)
+            << err;
+        expect_outputs({kSmallLine, lsn});
+    }
+    EXPECT_EQ(history.content(), before);
+    EXPECT_EQ(SmallHistory::slurp(history.replica_files()[0]), replica);
+    EXPECT_EQ(extract("100000"), 3) << err;
+    EXPECT_FALSE(std::filesystem::exists(outputs[0]));
+    EXPECT_EQ(extract("head"), 2) << err;
+}
+
+TEST_F(JournalTool, ATornTailIsANoteAndStaysAsItIs) {
+    std::uint64_t newest = 1;
+    while (std::filesystem::exists(history.path(file_name(FileKind::redo, newest + 1)))) ++newest;
+    const std::string path = history.path(file_name(FileKind::redo, newest));
+    std::string bytes = SmallHistory::slurp(path);
+    bytes.replace(bytes.size() - 8192, 5, "torn!");
+    SmallHistory::spit(path, bytes);
+    EXPECT_EQ(run({"verify", history.store_path()}), 0) << out << err;
+    EXPECT_NE(out.find("note: " + path), std::string::npos) << out;
+    EXPECT_NE(out.find("torn tail"), std::string::npos) << out;
+    EXPECT_EQ(run({"dump", history.store_path()}), 0) << err;
+    EXPECT_NE(out.find("kind torn"), std::string::npos) << out;
+    ASSERT_EQ(extract("3"), 0) << err;
+    expect_outputs({kSmallBranch, Lsn(3)});
+    EXPECT_EQ(SmallHistory::slurp(path), bytes);
+}
+
+TEST_F(JournalTool, VerifySaysWhereAndWhatAndOpeningAgrees) {
+    EXPECT_EQ(run({"verify", history.store_path()}), 0) << out << err;
+    EXPECT_NE(out.find("no damage"), std::string::npos);
+    const std::string path = history.path(file_name(FileKind::redo, 1));
+    std::string bytes = SmallHistory::slurp(path);
+    const std::size_t at = bytes.find("EVSF") + 200;
+    bytes[at] = static_cast<char>(bytes[at] ^ 1);
+    SmallHistory::spit(path, bytes);
+    EXPECT_EQ(run({"verify", history.store_path(), "--json"}), 1);
+    EXPECT_NE(out.find("\"damage\":[{\"file\":\"" + path), std::string::npos) << out;
+    EXPECT_NE(out.find("\"first\":1,\"last\":1"), std::string::npos) << out;
+    EXPECT_NE(err.find("1 damage found"), std::string::npos) << err;
+    EXPECT_EQ(run({"dump", history.store_path(), "--segment", "1"}), 0);
+    EXPECT_NE(out.find("damage the body fails its checksum"), std::string::npos) << out;
+    EXPECT_EQ(run({"dump", history.store_path(), "--segment", "99"}), 1);
+}
+
+TEST_F(JournalTool, RebuildMakesTheIndexFilesThatWereThere) {
+    const auto before = history.content();
+    std::size_t indexes = 0;
+    for (const auto& [name, bytes] : before) {
+        if (name.find("index") == std::string::npos) continue;
+        if (++indexes % 2 == 0)
+            std::filesystem::remove(history.path(name));
+        else
+            SmallHistory::spit(history.path(name), bytes.substr(0, bytes.size() / 2));
+    }
+    ASSERT_GE(indexes, 4U);
+    EXPECT_EQ(run({"rebuild", history.store_path()}), 0) << out << err;
+    EXPECT_NE(out.find("wrote " + history.path(file_name(FileKind::redo_index, 1))),
+              std::string::npos)
+        << out;
+    const auto after = history.content();
+    for (const auto& [name, bytes] : before) {
+        ASSERT_TRUE(after.contains(name)) << name;
+        EXPECT_TRUE(after.at(name) == bytes) << name;
+    }
+    EXPECT_EQ(run({"rebuild", history.store_path(), "--json"}), 0);
+    EXPECT_NE(out.find("\"written\":[]"), std::string::npos) << out;
+}
+
+TEST_F(JournalTool, AStoreThatIsOpenIsRefusedAndItsProcessNamed) {
+    history.lab.open();
+    for (const char* command : {"dump", "verify", "rebuild"}) {
+        EXPECT_EQ(run({command, history.store_path()}), 3);
+        EXPECT_NE(err.find("has the store open"), std::string::npos) << err;
+        EXPECT_NE(err.find("everstep scrub"), std::string::npos) << err;
+    }
+    history.lab.store.reset();
+    EXPECT_EQ(run({"verify", history.store_path()}), 0);
+}
+
+TEST_F(JournalTool, AnyBytesAreDumpedAndVerified) {
+    std::mt19937_64 rnd(seed_of("AnyBytesAreDumpedAndVerified", 2));
+    const auto before = history.content();
+    for (int round = 0; round < 40; ++round) {
+        for (const auto& [name, bytes] : before) {
+            std::string bad = bytes;
+            for (std::uint64_t n = rnd() % 4; n > 0 && !bad.empty(); --n) {
+                const std::size_t at = rnd() % bad.size();
+                const std::size_t length = std::min<std::size_t>(1 + rnd() % 9000, bad.size() - at);
+                for (std::size_t i = 0; i < length; ++i)
+                    bad[at + i] = static_cast<char>(rnd() % 3 == 0 ? 0 : rnd());
+            }
+            if (rnd() % 8 == 0 && !bad.empty()) bad.resize(rnd() % bad.size());
+            SmallHistory::spit(history.path(name), bad);
+        }
+        EXPECT_EQ(run({"dump", history.store_path(), "--json"}), 0) << err;
+        EXPECT_LE(run({"verify", history.store_path()}), 1) << err;
+        EXPECT_LE(run({"rebuild", history.store_path()}), 1) << err;
+    }
+}
+
+TEST_F(JournalTool, WrongWordsAreSaid) {
+    EXPECT_EQ(run({}), 2);
+    EXPECT_EQ(run({"verify"}), 2);
+    EXPECT_EQ(run({"dump", history.store_path(), "--segment", "x"}), 2);
+    EXPECT_EQ(run({"extract", history.store_path(), "--step", "1", "-o", "x"}), 2);
+    EXPECT_EQ(run({"verify", history.lab.directory.path()}), 2) << err;
+    EXPECT_EQ(run({"verify", history.lab.directory.path() + "/none"}), 1) << err;
+    EXPECT_EQ(run({"--help"}), 0);
+    EXPECT_NE(out.find("everstep-journal COMMAND"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace everstep::journal::lab
