@@ -113,18 +113,19 @@ void Keeper::force_room() {
     while (!stop_ && is_short(0) && keep(all)) store_.free_pool().ignore("tried again");
 }
 
+// full() is seen last: whoever sees it finds receiving stopped and the alarm told.
 void Keeper::set_full(bool full) {
-    if (full_.exchange(full) != full) {
-        if (full) {
-            told("alarm-full",
-                 fmt::format("{}: less than the reserve of {} bytes is free; {}",
-                             options_.directory, options_.reserve_bytes.value(),
-                             serving_ ? "writes are refused" : "nothing more is acknowledged"));
-        } else {
-            told("room", options_.directory + ": there is room again");
-        }
-    }
     hooks_.pause(full && !serving_);
+    if (full_ == full) return;
+    if (full) {
+        told("alarm-full",
+             fmt::format("{}: less than the reserve of {} bytes is free; {}", options_.directory,
+                         options_.reserve_bytes.value(),
+                         serving_ ? "writes are refused" : "nothing more is acknowledged"));
+    } else {
+        told("room", options_.directory + ": there is room again");
+    }
+    full_ = full;
 }
 
 // While nothing comes, so that it costs nobody's bandwidth.
