@@ -126,7 +126,8 @@ Status Store::Impl::use_undo(Segment& segment) {
         const std::unique_lock guard(mutex);
         undo_segment->undo.tail = undo->tail();
         undo_segment->undo.sealed = true;
-        to_put_away = true;
+        undo_segment->catalogued = false;
+        to_tend = true;
     }
     undo.reset();
     undo_segment = nullptr;

@@ -97,6 +97,11 @@ Status Store::Impl::retire(const std::vector<std::uint64_t>& numbers) {
             EVERSTEP_TRY(pool.retire(path_of(file_name(kind, number))));
         EVERSTEP_TRY(indexes.remove(number));
     }
+    {
+        const std::unique_lock guard(mutex);
+        dropped_numbers.insert(dropped_numbers.end(), numbers.begin(), numbers.end());
+    }
+    to_tend = true;
     return files.sync_directory(options.directory);
 }
 

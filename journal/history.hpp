@@ -51,6 +51,8 @@ class History {
     [[nodiscard]] Status check_resync(const SealedFrame& frame) const;
     [[nodiscard]] static Chain behind(Chain chain, const SealedFrame& frame);
     Segment& take_segment(std::unique_ptr<Segment> segment);
+    // One of which everything is known already: nothing of its records will be taken in.
+    Segment& take_known(std::unique_ptr<Segment> segment);
     void take_timeline(const TimelineInfo& timeline) { topology_.add(timeline); }
     // `at`: where the frame's bytes begin in the segment's redo file.
     void take_frame(Segment& segment, const SealedFrame& frame, ByteOffset at);
@@ -139,6 +141,7 @@ class History {
                    ByteOffset at);
     void add_units(Segment& segment, const FrameEntry& entry, Bytes payload, ByteOffset payload_at);
     void take_stream_mark(const SealedFrame& frame, const FrameEntry& entry);
+    Segment& insert(std::unique_ptr<Segment> segment);
     void note_flush(Segment& segment, const FlushMark& mark);
     static void note_reach(Line& line, const Segment& segment);
     void coarsen(std::vector<GapExtent>& extents, std::size_t extents_max) const;

@@ -156,6 +156,18 @@ Chain History::behind(Chain chain, const SealedFrame& frame) {
 Segment& History::take_segment(std::unique_ptr<Segment> segment) {
     segment->summary.seq_last = chain_.tip.seq;
     segment->summary.step_first = chain_.tip.step_time;
+    Segment& taken = insert(std::move(segment));
+    if (taken.condensed()) take_ends(taken);
+    return taken;
+}
+
+Segment& History::take_known(std::unique_ptr<Segment> segment) {
+    Segment& taken = insert(std::move(segment));
+    note_reach(lines_[taken.timeline], taken);
+    return taken;
+}
+
+Segment& History::insert(std::unique_ptr<Segment> segment) {
     Segment& taken = *segment;
     auto& own = lines_[taken.timeline].segments;
     // An empty one stands before one that begins at the same position.
@@ -170,7 +182,6 @@ Segment& History::take_segment(std::unique_ptr<Segment> segment) {
                                           return n < s->number;
                                       }),
                      std::move(segment));
-    if (taken.condensed()) take_ends(taken);
     return taken;
 }
 

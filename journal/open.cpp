@@ -20,17 +20,25 @@ Result<std::unique_ptr<Store>> Store::open(io::FileSystem& files, const StoreOpt
                                            std::vector<std::string>& report) {
     EVERSTEP_TRY(check_options(options));
     EVERSTEP_TRY(files.make_directory(options.directory));
-    std::unique_ptr<Store> store(new Store());
-    store->impl_ = std::make_unique<Impl>(files, options);
     auto lock = lock_store(files, options.directory);
     if (!lock.ok()) return lock.status();
-    store->impl_->lock_file = std::move(*lock);
+    std::unique_ptr<Store> store(new Store());
+    store->impl_ = std::make_unique<Impl>(files, options);
     EVERSTEP_TRY(store->impl_->pool.open());
     Recovery recovery(*store->impl_, report);
-    if (const Status status = recovery.run(); !status.ok()) {
+    Status status = recovery.run_by_catalogue();
+    if (!status.ok() && recovery.by_catalogue()) {
+        report.push_back(status.message() + "; the catalogue is dropped, all segments are read");
+        EVERSTEP_TRY(options.catalogue->clear());
+        store->impl_ = std::make_unique<Impl>(files, options);
+        EVERSTEP_TRY(store->impl_->pool.open());
+        status = Recovery(*store->impl_, report).run();
+    }
+    if (!status.ok()) {
         report.push_back(status.message());
         return status;
     }
+    store->impl_->lock_file = std::move(*lock);
     return store;
 }
 

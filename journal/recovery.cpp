@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "journal/lmdb_catalogue.hpp"
+
 namespace everstep::journal {
 namespace {
 
@@ -20,8 +22,16 @@ Status Recovery::run() {
     EVERSTEP_TRY(learn_kept());
     EVERSTEP_TRY(check_numbers());
     EVERSTEP_TRY(drop_indexes());
-    for (const std::uint64_t number : redo_)
-        EVERSTEP_TRY(recover_segment(number, number == redo_.back()));
+    if (known_) begin_known();
+    for (const std::uint64_t number : redo_) {
+        const bool newest = number == redo_.back();
+        if (!newest && known_) {
+            const auto done = recover_known(number);
+            if (!done.ok()) return done.status();
+            if (*done) continue;
+        }
+        EVERSTEP_TRY(recover_segment(number, newest));
+    }
     if (redo_.empty()) return {};
     s_.sequence = sequence_max_ + 1;
     if (!position_)
@@ -116,9 +126,10 @@ void Recovery::put_away(Segment& segment) {
     const auto put = [&](FileKind kind, auto& index, std::uint64_t salt) {
         // One that is there and is not the right one is made again when it is read.
         const auto there = s_.files.exists(s_.path_of(file_name(kind, segment.number)));
-        const bool kept = there.ok() && *there;
+        const bool kept = index == nullptr || (there.ok() && *there);
         if (kept || s_.indexes.put(segment.number, salt, *index).ok()) index.reset();
     };
+    s_.to_tend = true;
     segment.imaging = segment.first < segment.imaged_to;
     if (segment.redo_fixed()) put(FileKind::redo_index, segment.index, segment.redo.salt);
     if (segment.undo.sealed) put(FileKind::undo_index, segment.images, segment.undo.salt);
@@ -200,7 +211,8 @@ Status Recovery::take_redo(Segment& segment, const ScannedRecord& record) {
             if (!head || head->chain.tip.point.timeline != segment.timeline ||
                 head->chain.position() != segment.first)
                 return unreadable(*file_, record);
-            if (cut_before(segment.number)) s_.history.after_cut();
+            if (skipped_ || cut_before(segment.number)) s_.history.after_cut();
+            skipped_ = false;
             EVERSTEP_TRY(s_.history.take_head(*head).with_context(file_->path()));
             s_.history.take_segment(std::move(made_));
             return {};
@@ -328,8 +340,11 @@ Status Recovery::check_positions() const {
                                         std::to_string(replica.high.lsn.value()) +
                                         ", but frames or before-images are there only up to step " +
                                         std::to_string(passed.lsn.value())};
+    std::unordered_map<TimelineId, Position> all;
     for (const auto& segment : history.segments()) {
-        const Position own = history.passed(segment->timeline);
+        const auto known = all.find(segment->timeline);
+        const Position own = known != all.end() ? known->second : history.passed(segment->timeline);
+        all.emplace(segment->timeline, own);
         if (segment->first < segment->imaged_to && own < segment->imaged_to &&
             !behind_condensed(*segment))
             return {ErrorCode::corrupt, s_.path_of(file_name(FileKind::undo, segment->number)) +
@@ -364,7 +379,8 @@ Status remove_store_files(io::FileSystem& files, const std::string& directory) {
     const auto names = files.list(directory);
     if (!names.ok()) return names.status();
     for (const std::string& name : *names)
-        if (is_store_file(name)) EVERSTEP_TRY(files.remove(directory + "/" + name));
+        if (is_store_file(name) || is_catalogue_file(name))
+            EVERSTEP_TRY(files.remove(directory + "/" + name));
     EVERSTEP_TRY(files.sync_directory(directory));
     EVERSTEP_TRY(files.remove(directory + "/" + kWipeMarker));
     return files.sync_directory(directory);

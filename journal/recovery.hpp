@@ -10,6 +10,8 @@
 //    truncated (undo), and synced, before anything is written behind it;
 //  - which segments there have to be says the newest `kept` record (recovery_kept.cpp); a file that
 //  it does not name was being dropped when the program ended, and goes before anything is read;
+//  - with a catalogue (catalogue.hpp), a sealed file that it describes, and whose header bears the
+//  salt that it names, is not read; the newest segment always is;
 //  - what was found counts as durable only after it was written again and synced here, and the
 //    directory with it: the process that wrote it may have ended before its sync, or after one that
 //    failed.
@@ -17,6 +19,7 @@
 
 #include <map>
 
+#include "journal/catalogue.hpp"
 #include "journal/kept.hpp"
 #include "journal/record_scan.hpp"
 #include "journal/store_impl.hpp"
@@ -27,6 +30,9 @@ class Recovery {
   public:
     Recovery(Store::Impl& store, std::vector<std::string>& report) : s_(store), report_(report) {}
     [[nodiscard]] Status run();
+    // With the store's catalogue in the place of what it describes. Its own damage is only told.
+    [[nodiscard]] Status run_by_catalogue();
+    [[nodiscard]] bool by_catalogue() const { return known_.has_value(); }
 
   private:
     struct Found {
@@ -44,6 +50,11 @@ class Recovery {
     [[nodiscard]] Status take_condensed(Segment& segment, const ScannedRecord& record);
     [[nodiscard]] bool cut_before(std::uint64_t number) const;
     [[nodiscard]] bool behind_condensed(const Segment& segment) const;
+    // recovery_catalogue.cpp
+    void learn_catalogue();
+    void begin_known();
+    [[nodiscard]] Result<bool> recover_known(std::uint64_t number);
+    [[nodiscard]] Status fetch_indexes(Segment& segment, const CheckedHeader& undo);
     [[nodiscard]] Status recover_segment(std::uint64_t number, bool newest);
     [[nodiscard]] Status open_file(FileKind kind, std::uint64_t number, CheckedHeader& header);
     [[nodiscard]] Status recover_redo(Segment& segment, const CheckedHeader& header, bool newest);
@@ -67,6 +78,9 @@ class Recovery {
     std::vector<std::uint64_t> condensed_redo_;
     std::vector<std::uint64_t> condensed_undo_;
     std::optional<KeptBody> kept_;         // none: a store in which nothing was ever dropped
+    std::vector<TimelineInfo> timelines_;  // that the newest segment's head names
+    std::optional<CatalogueContent> known_;
+    bool skipped_ = false;                 // the newest segment so far was not read
     std::unique_ptr<Segment> made_;        // in work, until its head is taken
     std::unique_ptr<io::File> file_;       // in work
     std::unique_ptr<io::File> open_redo_;  // the newest segment's, if it is not sealed

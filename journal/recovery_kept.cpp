@@ -34,6 +34,8 @@ Status Recovery::learn_kept() {
     const auto header = read_header(**file, FileKind::redo);
     if (!header.ok()) return header.status();
     const auto scanned = scan_records(**file, *header, [&](const ScannedRecord& record) -> Status {
+        if (record.envelope.kind == RecordKind::head)
+            if (const auto head = unpack_head(record.body)) timelines_ = head->timelines;
         if (record.envelope.kind != RecordKind::kept) return {};
         kept_ = unpack_kept(record.body);
         if (kept_ && !kept_->segments.empty() && kept_->segments.back().last == redo_.back())

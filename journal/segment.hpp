@@ -75,6 +75,7 @@ struct Segment {
     [[nodiscard]] bool condensed() const { return !ends.empty(); }
     // Before-images are being taken: both indexes are in memory until the undo file is sealed.
     bool imaging = false;
+    bool catalogued = false;  // the catalogue has it as it is
     // Its redo file's index may leave memory. There are few condensed ones; theirs stay.
     [[nodiscard]] bool redo_fixed() const {
         return redo.sealed && (undo.sealed || !imaging) && !condensed();

@@ -59,7 +59,7 @@ Status Store::Impl::seal_redo() {
     const std::unique_lock guard(mutex);
     open_segment->redo.tail = redo->tail();
     open_segment->redo.sealed = true;
-    to_put_away = true;
+    to_tend = true;
     redo.reset();
     return {};
 }

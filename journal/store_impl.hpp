@@ -44,7 +44,8 @@ struct Store::Impl {
     std::unique_ptr<io::File> lock_file;
     mutable FileCache cache;
     mutable IndexCache indexes;
-    std::atomic<bool> to_put_away{false};  // a file was sealed whose index is still in memory
+    // Something is left for tend(): a file was sealed, or went.
+    std::atomic<bool> to_tend{false};
     Pool pool;
     AgeClock age;
     std::mutex keep_mutex;
@@ -83,6 +84,8 @@ struct Store::Impl {
     std::uint64_t move_generation = 0;
     std::atomic<std::uint64_t> kept_generation{0};  // changes under mutex, before files do
     std::vector<std::weak_ptr<Hold>> holds;         // under mutex
+    std::vector<std::uint64_t>
+        dropped_numbers;  // under mutex: segments that the catalogue may still have
     std::atomic<std::uint64_t> condensed_number{kCondensedNumbers};  // the newest given
     std::unique_ptr<RecordWriter> undo;
     Segment* undo_segment = nullptr;
@@ -167,6 +170,7 @@ struct Store::Impl {
     // ---- tend.cpp
     [[nodiscard]] Result<bool> put_away_redo();
     [[nodiscard]] Result<bool> put_away_undo();
+    [[nodiscard]] Result<bool> write_catalogue();
 
     // ---- expire.cpp: the files of segments that nothing names any more
     [[nodiscard]] Status retire(const std::vector<std::uint64_t>& numbers);

@@ -14,6 +14,8 @@
 
 namespace everstep::journal {
 
+class Catalogue;  // catalogue.hpp
+
 // The live image, read. Implemented by standby/replica. Any thread. A read past a volume's end is
 // zeroes.
 class ReplicaReader {
@@ -33,6 +35,8 @@ struct StoreOptions {
     std::vector<ByteCount> volume_bytes;  // by VolumeIndex
     ByteCount segment_bytes{64ULL << 20};
     const Clock* clock = nullptr;  // of ages; none: the system's
+    // Outlives the store, which writes it in tend(); none: every segment is read at the opening.
+    Catalogue* catalogue = nullptr;
 };
 
 // As long as one lives, the step stays readable, whatever retention says; unless room was wanted
