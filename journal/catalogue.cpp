@@ -73,16 +73,30 @@ bool in_order(const CatalogueEntry& entry) {
 }  // namespace
 
 CatalogueEntry entry_of(const Segment& segment) {
-    return {.number = segment.number,
-            .timeline = segment.timeline,
-            .first = segment.first,
-            .last = segment.last,
-            .imaged_to = segment.imaged_to,
-            .redo = segment.redo,
-            .undo = segment.undo,
-            .summary = segment.summary,
-            .begun_at = segment.begun_at,
-            .ends = segment.ends};
+    CatalogueEntry entry{.number = segment.number,
+                         .timeline = segment.timeline,
+                         .first = segment.first,
+                         .last = segment.last,
+                         .imaged_to = segment.imaged_to,
+                         .redo = segment.redo,
+                         .undo = segment.undo,
+                         .summary = segment.summary,
+                         .begun_at = segment.begun_at,
+                         .ends = segment.ends};
+    // A sealed file is synced to its end, whatever its records could say of it.
+    for (FileState* file : {&entry.redo, &entry.undo})
+        if (file->sealed) file->tail.synced_to = file->tail.end;
+    return entry;
+}
+
+bool follows_from(const CatalogueEntry& stored, const CatalogueEntry& read) {
+    CatalogueEntry now = read;
+    if (!stored.undo.sealed) {
+        if (stored.undo.salt != read.undo.salt || read.imaged_to < stored.imaged_to) return false;
+        now.undo = stored.undo;
+        now.imaged_to = stored.imaged_to;
+    }
+    return pack_entry(stored) == pack_entry(now);
 }
 
 std::unique_ptr<Segment> segment_of(const CatalogueEntry& entry) {

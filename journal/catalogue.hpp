@@ -2,7 +2,7 @@
 // reading its sealed files again (docs/journal-format.md, "Catalogue"). It is kept in LMDB
 // (lmdb_catalogue.hpp); a store works without one, and then every segment is read.
 //
-// Thread: one at a time: the opening, then who tends the store.
+// Thread: load, change and clear one at a time: the opening, then who tends the store; check any.
 // Invariants
 //  - it is derived: everything in it follows from the segments' files, and an entry is believed
 //  only for files that bear its salts;
@@ -14,6 +14,7 @@
 
 #include <map>
 
+#include "journal/finding.hpp"
 #include "journal/segment.hpp"
 
 namespace everstep::journal {
@@ -32,6 +33,8 @@ struct CatalogueEntry {
     std::vector<KeptStep> ends;
 };
 [[nodiscard]] CatalogueEntry entry_of(const Segment& segment);
+// `stored` says nothing but what `read` says, or said before its undo file was sealed.
+[[nodiscard]] bool follows_from(const CatalogueEntry& stored, const CatalogueEntry& read);
 // A segment without indexes: they are fetched when they are asked for, or read by the caller.
 [[nodiscard]] std::unique_ptr<Segment> segment_of(const CatalogueEntry& entry);
 
@@ -62,6 +65,8 @@ class Catalogue {
     // Durable when it returns; after a crash in it, what was before or what is after.
     [[nodiscard]] virtual Status change(const Uuid& group, const CatalogueChange& change) = 0;
     [[nodiscard]] virtual Status clear() = 0;
+    // What is wrong with its files.
+    [[nodiscard]] virtual std::vector<Finding> check() = 0;
 };
 
 // The values as bytes, for whoever stores them. unpack_*: any bytes give a whole value or nothing;

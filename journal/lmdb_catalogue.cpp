@@ -133,6 +133,11 @@ Result<bool> apply(Opened& file, const Uuid& group, const CatalogueChange& chang
     return file.commit();
 }
 
+Status remove_if_there(io::FileSystem& files, const std::string& path) {
+    Status status = files.remove(path);
+    return status.code() == ErrorCode::not_found ? Status() : status;
+}
+
 template <class Number>
 bool take_number(std::string_view& text, Number& value) {
     const auto parsed = std::from_chars(text.data(), text.data() + text.size(), value);
@@ -199,7 +204,7 @@ Result<std::uint64_t> LmdbCatalogue::generation_of(unsigned copy) const {
     if (!*there) return Status(ErrorCode::not_found, path + ": there is no catalogue");
     const auto text = io::load_state(files_, path + std::string(kSum));
     if (text.status().code() == ErrorCode::not_found)
-        return Status(ErrorCode::corrupt, path + ": its checksum is missing");
+        return Status(ErrorCode::not_found, path + ": it was being changed when the program ended");
     if (!text.ok()) return text.status();
     const auto wanted = Sum::parse(*text);
     if (!wanted) return Status(ErrorCode::corrupt, path + std::string(kSum) + ": not a checksum");
@@ -243,6 +248,7 @@ Result<CatalogueContent> LmdbCatalogue::read_copy(unsigned copy, const Uuid& gro
 }
 
 Result<CatalogueContent> LmdbCatalogue::load(const Uuid& group) {
+    const std::lock_guard lock(mutex_);
     std::optional<unsigned> newest;
     std::uint64_t newest_generation = 0;
     Status missing;
@@ -263,6 +269,7 @@ Result<CatalogueContent> LmdbCatalogue::load(const Uuid& group) {
 // A copy that is not like the other one is made new first: until it is, the other may be all that
 // is there.
 Status LmdbCatalogue::change(const Uuid& group, const CatalogueChange& change) {
+    const std::lock_guard lock(mutex_);
     std::array<std::optional<std::uint64_t>, kCopies> generations;
     for (unsigned copy = 0; copy < kCopies; ++copy)
         if (const auto found = generation_of(copy); found.ok()) generations[copy] = *found;
@@ -289,6 +296,8 @@ Status LmdbCatalogue::change(const Uuid& group, const CatalogueChange& change) {
 
 Status LmdbCatalogue::write_copy(unsigned copy, const Uuid& group, const CatalogueChange& change,
                                  std::uint64_t generation) {
+    EVERSTEP_TRY(remove_sum(copy));
+    EVERSTEP_TRY(files_.sync_directory(directory_));
     bool written = false;
     for (std::uint64_t map = kMapBytes; !written; map *= 2) {
         if (map > kMapBytesMax)
@@ -305,16 +314,37 @@ Status LmdbCatalogue::write_copy(unsigned copy, const Uuid& group, const Catalog
 }
 
 Status LmdbCatalogue::remove_copy(unsigned copy) {
-    const std::string path = path_of(copy);
-    const std::string sum = path + std::string(kSum);
-    for (const std::string& name : {sum, path, sum + ".new", sum + ".spare"})
-        if (const Status gone = files_.remove(name);
-            !gone.ok() && gone.code() != ErrorCode::not_found)
-            return gone;
-    return {};
+    EVERSTEP_TRY(remove_sum(copy));
+    const std::string sum = path_of(copy) + std::string(kSum);
+    for (const std::string& name : {sum + ".new", sum + ".spare"})
+        EVERSTEP_TRY(remove_if_there(files_, name));
+    return remove_if_there(files_, path_of(copy));
+}
+
+Status LmdbCatalogue::remove_sum(unsigned copy) {
+    return remove_if_there(files_, path_of(copy) + std::string(kSum));
+}
+
+std::vector<Finding> LmdbCatalogue::check() {
+    const std::lock_guard lock(mutex_);
+    std::vector<Finding> findings;
+    const auto there = [&](unsigned copy) { return files_.exists(path_of(copy)); };
+    const auto none = [](const Result<bool>& found) { return found.ok() && !*found; };
+    if (none(there(0)) && none(there(1))) return findings;  // nothing was sealed yet
+    for (unsigned copy = 0; copy < kCopies; ++copy) {
+        const Status status = generation_of(copy).status();
+        if (status.ok()) continue;
+        Finding finding;
+        finding.damage = status.code() != ErrorCode::not_found;
+        finding.file = path_of(copy);
+        finding.what = status.message();
+        findings.push_back(std::move(finding));
+    }
+    return findings;
 }
 
 Status LmdbCatalogue::clear() {
+    const std::lock_guard lock(mutex_);
     for (unsigned copy = 0; copy < kCopies; ++copy) EVERSTEP_TRY(remove_copy(copy));
     return files_.sync_directory(directory_);
 }

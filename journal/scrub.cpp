@@ -5,12 +5,18 @@
 #include <algorithm>
 
 #include "common/base/checksum.hpp"
+#include "journal/catalogue.hpp"
 #include "journal/scrub_file.hpp"
 #include "journal/store_impl.hpp"
 
 namespace everstep::journal {
 
 // What was published of a file was written, and is not written again.
+std::vector<Finding> Store::check_catalogue() const {
+    Catalogue* catalogue = impl_->options.catalogue;
+    return catalogue == nullptr ? std::vector<Finding>() : catalogue->check();
+}
+
 std::vector<ScrubSegment> Store::scrub_segments() const {
     const std::shared_lock guard(impl_->mutex);
     std::vector<ScrubSegment> out;

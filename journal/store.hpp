@@ -31,6 +31,7 @@
 
 namespace everstep::journal {
 
+struct Finding;       // finding.hpp
 struct ScrubSegment;  // scrub.hpp
 
 class Store {
@@ -67,6 +68,7 @@ class Store {
 
     // For a scrub beside the running store: every segment, and how far its files are written.
     [[nodiscard]] std::vector<ScrubSegment> scrub_segments() const;
+    [[nodiscard]] std::vector<Finding> check_catalogue() const;
 
     // ---- journal thread
     // Begins an empty store's history: the first timeline (or one taken over from a primary that

@@ -165,6 +165,8 @@ Status ScrubJob::Impl::scrub_all() {
         EVERSTEP_TRY(scrub_one(scrub, segment));
         ++segments;
     }
+    for (const journal::Finding& finding : standby.store().check_catalogue())
+        if (finding.damage) tell_damage(finding);
     forget_scrub(files(), directory());
     return {};
 }

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "common/net/worker_pool.hpp"
+#include "journal/lmdb_catalogue.hpp"
 #include "standby/apply.hpp"
 #include "standby/content.hpp"
 #include "standby/journal_stage.hpp"
@@ -21,6 +22,7 @@ constexpr std::size_t kReaderThreads = 2;  // reads of history that may be cold
 struct Standby::Impl {
     StandbyOptions options;
     std::unique_ptr<Notices> notices;
+    std::unique_ptr<journal::LmdbCatalogue> catalogue;  // the store's: outlives it
     std::unique_ptr<journal::Store> store;
     std::unique_ptr<Replica> replica;
     std::unique_ptr<ApplyStage> apply;
@@ -57,12 +59,13 @@ Status check_images(io::FileSystem& files, const std::vector<VolumeFile>& volume
     return {};
 }
 
-journal::StoreOptions store_options(const StandbyOptions& options) {
+journal::StoreOptions store_options(const StandbyOptions& options, journal::Catalogue& catalogue) {
     journal::StoreOptions out;
     out.directory = options.directory;
     out.group = options.group;
     out.segment_bytes = options.segment_bytes;
     out.clock = options.clock;
+    out.catalogue = &catalogue;
     for (const VolumeFile& volume : options.volumes) out.volume_bytes.push_back(volume.size);
     return out;
 }
@@ -88,7 +91,10 @@ Result<std::unique_ptr<Standby>> Standby::open(const StandbyOptions& options, ne
     Notices* notices = impl.notices.get();
 
     std::vector<std::string> report;
-    auto store = journal::Store::open(*impl.options.files, store_options(impl.options), report);
+    impl.catalogue =
+        std::make_unique<journal::LmdbCatalogue>(*impl.options.files, options.directory);
+    auto store = journal::Store::open(*impl.options.files,
+                                      store_options(impl.options, *impl.catalogue), report);
     for (const std::string& line : report) notices->event("store-recovered", line);
     if (!store.ok()) return store.status();
     impl.store = std::move(*store);

@@ -2,8 +2,7 @@
 
 #include <fmt/format.h>
 
-#include "journal/store.hpp"
-#include "journal/tool/scratch_files.hpp"
+#include "journal/tool/catalogue_check.hpp"
 
 namespace everstep::journal::tool {
 namespace {
@@ -27,20 +26,18 @@ void print(const Findings& findings, Surroundings& surroundings) {
         surroundings.out << "note: " << printable(describe(finding, {})) << '\n';
 }
 
-// What can be seen only over all files together: opening knows it.
-void check_opening(io::FileSystem& files, const DeadStore& store, Findings& findings) {
-    ScratchFiles scratch(files);
-    StoreOptions options;
-    options.directory = store.directory;
-    options.group = store.group;
-    options.volume_bytes = any_volumes();
-    std::vector<std::string> report;
-    const auto opened = Store::open(scratch, options, report);
-    if (opened.ok()) return;
+Finding does_not_open(const DeadStore& store, const Status& why) {
     Finding finding;
     finding.file = store.directory;
-    finding.what = "the store does not open: " + opened.status().message();
-    findings.add(finding);
+    finding.what = "the store does not open: " + why.message();
+    return finding;
+}
+
+// What can be seen only over all files together: opening knows it.
+void check_opening(io::FileSystem& files, const DeadStore& store, Findings& findings) {
+    const auto read = read_segments(files, store);
+    if (!read.ok()) return findings.add(does_not_open(store, read.status()));
+    for (const Finding& finding : check_catalogue(files, store, *read)) findings.add(finding);
 }
 
 Status damage_status(const DeadStore& store, std::size_t count) {
@@ -77,8 +74,20 @@ class Rebuild {
             EVERSTEP_TRY(write(FileKind::undo_index, undo, pack_undo_index(undo, *made.undo)));
         return {};
     }
+    // Of a store that opens.
+    Status put_catalogue(Findings& findings) {
+        const auto read = read_segments(files_, store_);
+        if (!read.ok()) return findings.add(does_not_open(store_, read.status())), Status();
+        const auto changed = rebuild_catalogue(files_, store_, *read);
+        if (!changed.ok()) return changed.status();
+        catalogued = read->entries.size();
+        catalogue_written = *changed;
+        return {};
+    }
     Value written = Value::list();
     std::uint64_t kept = 0;
+    std::uint64_t catalogued = 0;  // segments
+    bool catalogue_written = false;
 
   private:
     Status write(FileKind kind, const IndexedFile& of, const BodyBytes& content) {
@@ -163,12 +172,18 @@ Status rebuild(io::FileSystem& files, const DeadStore& store, bool json,
                                    return work.take(segment, made);
                                }));
     }
+    // Damaged segments are left out of no catalogue: there is none until they are mended.
+    if (findings.damages.empty() && !store.segments.empty())
+        EVERSTEP_TRY(work.put_catalogue(findings));
     const Value::List& written = *work.written.as_list();
     if (json) {
         Value out = Value::map();
         out.set("directory", store.directory);
         out.set("written", work.written);
         out.set("kept", work.kept);
+        out.set(
+            "catalogue",
+            Value::map().set("segments", work.catalogued).set("written", work.catalogue_written));
         out.set("damage", values(findings.damages));
         surroundings.out << json_text(out) << '\n';
     } else {
@@ -178,6 +193,10 @@ Status rebuild(io::FileSystem& files, const DeadStore& store, bool json,
         print(findings, surroundings);
         surroundings.out << fmt::format("{}: {} index files written, {} were right\n",
                                         store.directory, written.size(), work.kept);
+        if (findings.damages.empty())
+            surroundings.out << fmt::format("{}: the catalogue of {} sealed segments {}\n",
+                                            store.directory, work.catalogued,
+                                            work.catalogue_written ? "was written" : "was right");
     }
     return damage_status(store, findings.damages.size());
 }

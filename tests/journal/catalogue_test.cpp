@@ -127,6 +127,24 @@ TEST_F(CatalogueFiles, AChangeThatWasCutOffLeavesTheOneBefore) {
 }
 
 // Of the two copies one is older: its next change starts from the newer one.
+// A copy without its sum was being changed: a note. One that does not fit its sum is damage.
+TEST_F(CatalogueFiles, ACutOffChangeIsNoDamage) {
+    EXPECT_TRUE(catalogue().check().empty());  // none is there
+    put(some_change(1, 3));
+    EXPECT_TRUE(catalogue().check().empty());
+    std::filesystem::remove(directory.file("catalogue-1-sum"));
+    ASSERT_EQ(catalogue().check().size(), 1U);
+    EXPECT_FALSE(catalogue().check()[0].damage);
+    std::string content = content_of(directory.file("catalogue-0"));
+    content[77] = static_cast<char>(content[77] ^ 1);
+    put_content(directory.file("catalogue-0"), content);
+    ASSERT_EQ(catalogue().check().size(), 2U);
+    EXPECT_TRUE(catalogue().check()[0].damage);
+    EXPECT_EQ(catalogue().check()[0].file, directory.file("catalogue-0").string());
+    put(some_change(1, 3));
+    EXPECT_TRUE(catalogue().check().empty());
+}
+
 TEST_F(CatalogueFiles, AnOlderCopyIsMadeNew) {
     put(some_change(1, 3));
     const std::string old_copy = content_of(directory.file("catalogue-1"));
@@ -239,6 +257,25 @@ class Catalogued : public testing::Test {
             ASSERT_TRUE(more.ok()) << more.status().message();
         }
     }
+    // What the running store has put there is what a scan finds.
+    void expect_follows() {
+        MemoryCatalogue scanned;
+        lab.store.reset();
+        lab.options.catalogue = &scanned;
+        lab.open();
+        tend();
+        const auto read = scanned.load(lab.options.group);
+        const auto stored = catalogue.load(lab.options.group);
+        ASSERT_TRUE(read.ok() && stored.ok());
+        ASSERT_GE(read->entries.size(), 2U);
+        for (const auto& [number, entry] : stored->entries) {
+            ASSERT_TRUE(read->entries.contains(number)) << number;
+            EXPECT_TRUE(follows_from(entry, read->entries.at(number))) << std::hex << number;
+        }
+        lab.store.reset();
+        lab.options.catalogue = &catalogue;
+        lab.open();
+    }
     // A byte in the middle of a sealed file's records.
     void damage(const std::string& name) {
         const std::filesystem::path path = lab.options.directory + "/" + name;
@@ -272,6 +309,7 @@ TEST_F(Catalogued, EachOlderStateOpensTheSameStore) {
         lab.take_some(14);
         tend();
     }
+    expect_follows();
     const std::size_t changes = catalogue.changes();
     ASSERT_GT(changes, 4U);
     for (std::size_t back = 0; back <= changes; ++back) {
@@ -310,6 +348,7 @@ TEST_F(Catalogued, WhatWasDroppedDoesNotComeBack) {
     ASSERT_LT(reachable, lab.primary.head().value());
     ASSERT_TRUE(lab.has(Lsn(20)));
     ASSERT_FALSE(lab.store->thinned().empty());
+    expect_follows();
     for (const MemoryCatalogue& left : {catalogue, before, MemoryCatalogue()}) {
         MemoryCatalogue aged = left;
         lab.store.reset();
@@ -357,6 +396,7 @@ TEST_F(Catalogued, AFailedChangeIsTriedAgain) {
             return below_.change(group, change);
         }
         Status clear() override { return below_.clear(); }
+        std::vector<Finding> check() override { return below_.check(); }
         int failures = 2;
 
       private:

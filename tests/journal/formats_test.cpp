@@ -7,6 +7,7 @@
 
 #include "common/base/checksum.hpp"
 #include "journal/body_codec.hpp"
+#include "journal/catalogue.hpp"
 #include "journal/record_bodies.hpp"
 #include "journal/segment_header.hpp"
 #include "tests/journal/store_lab.hpp"
@@ -136,6 +137,34 @@ TEST(Formats, PositionAndImagesAreTheDocumentedOnes) {
         {.volume = VolumeIndex(1), .block = 2, .blocks = 2, .data_at = 80, .crc = 0x11223344},
         {.volume = VolumeIndex(0), .block = 16384, .blocks = 16384, .data_at = 0, .crc = 0}};
     EXPECT_EQ(hex_rows(pack_image_table(extents), 0), documented("images"));
+}
+
+TEST(Formats, TheCatalogueIsTheDocumentedOne) {
+    CatalogueState state;
+    state.sequence = 4711;
+    state.position.state = {
+        .line = lab::test_uuid(0x01), .low = {Lsn(1000), 0}, .high = {Lsn(1004), 0}, .held_at = {}};
+    const Uuid group = lab::test_uuid(0x11);
+    EXPECT_EQ(hex_rows(pack_catalogue_state(group, state), 0), documented("catalogue-state"));
+
+    CatalogueEntry entry;
+    entry.number = 7;
+    entry.timeline = lab::test_uuid(0x01);
+    entry.first = {Lsn(1000), 2};
+    entry.last = entry.imaged_to = {Lsn(1500), 0};
+    entry.redo = {0x1122334455667788, {0x03f00000, 0xaabbccdd, 0x03f00000}, true};
+    entry.undo = {0x99aabbccddeeff00, {0x01000000, 0x01020304, 0x01000000}, true};
+    entry.summary = {.seq_last = FrameSeq(300),
+                     .frames = 40,
+                     .has_steps = true,
+                     .step_first = WallTime(std::chrono::seconds(1'800'000'000)),
+                     .flushes_newest = {{Lsn(1490), VolumeIndex(0)}},
+                     .flush_first = Lsn(1001)};
+    entry.begun_at = std::chrono::hours(2);
+    EXPECT_EQ(hex_rows(pack_entry(entry), 0), documented("catalogue-entry"));
+    const auto back = unpack_entry(pack_entry(entry));
+    ASSERT_TRUE(back.has_value());
+    EXPECT_EQ(pack_entry(*back), pack_entry(entry));
 }
 
 template <class T>

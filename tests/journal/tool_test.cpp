@@ -4,6 +4,7 @@
 #include <sstream>
 
 #include "journal/index_file.hpp"
+#include "journal/lmdb_catalogue.hpp"
 #include "journal/tool/run.hpp"
 #include "tests/journal/small_history.hpp"
 
@@ -130,6 +131,37 @@ TEST_F(JournalTool, RebuildMakesTheIndexFilesThatWereThere) {
     }
     EXPECT_EQ(run({"rebuild", history.store_path(), "--json"}), 0);
     EXPECT_NE(out.find("\"written\":[]"), std::string::npos) << out;
+}
+
+TEST_F(JournalTool, RebuildMakesTheCatalogueAndVerifyComparesIt) {
+    EXPECT_EQ(run({"rebuild", history.store_path()}), 0) << out << err;
+    EXPECT_NE(out.find("sealed segments was written"), std::string::npos) << out;
+    EXPECT_EQ(run({"verify", history.store_path()}), 0) << out << err;
+    EXPECT_EQ(run({"rebuild", history.store_path(), "--json"}), 0) << err;
+    EXPECT_NE(out.find("\"written\":false"), std::string::npos) << out;
+
+    LmdbCatalogue catalogue(io::system_files(), history.store_path());
+    auto content = catalogue.load(history.lab.options.group);
+    ASSERT_TRUE(content.ok()) << content.status().message();
+    ASSERT_GE(content->entries.size(), 2U);
+    CatalogueChange wrong{content->state, {content->entries.begin()->second}, {}};
+    wrong.entries[0].summary.frames += 1;
+    ASSERT_TRUE(catalogue.change(history.lab.options.group, wrong).ok());
+    EXPECT_EQ(run({"verify", history.store_path()}), 1);
+    EXPECT_NE(out.find("what it says of segment 0000000000000001 is not what its files say"),
+              std::string::npos)
+        << out;
+    EXPECT_EQ(run({"rebuild", history.store_path()}), 0) << err;
+    EXPECT_EQ(run({"verify", history.store_path()}), 0) << out;
+
+    const std::string path = history.path("catalogue-1");
+    std::string bytes = SmallHistory::slurp(path);
+    bytes[5000] = static_cast<char>(bytes[5000] ^ 1);
+    SmallHistory::spit(path, bytes);
+    EXPECT_EQ(run({"verify", history.store_path()}), 1);
+    EXPECT_NE(out.find("damage: " + path), std::string::npos) << out;
+    EXPECT_EQ(run({"rebuild", history.store_path()}), 0) << err;
+    EXPECT_EQ(run({"verify", history.store_path()}), 0) << out;
 }
 
 TEST_F(JournalTool, AStoreThatIsOpenIsRefusedAndItsProcessNamed) {

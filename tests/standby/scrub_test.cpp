@@ -142,6 +142,24 @@ TEST_F(ScrubCommand, DamageIsAnAlarmAndInTheAnswerAndOtherStepsAreRead) {
     EXPECT_EQ(scrub().body.at("damages").number(), 0U);
 }
 
+// What is written anew from the segments by itself is still told.
+TEST_F(ScrubCommand, DamageOfTheCatalogueIsToldAndMendedByTheNextSegment) {
+    const std::string path = scene.standby().options().directory + "/catalogue-0";
+    const std::string last = scene.standby().options().directory + "/catalogue-1-sum";
+    ASSERT_TRUE(eventually([&] { return std::filesystem::exists(last); }));
+    flip(path, 4200);
+    const wire::AdminReply reply = scrub();
+    ASSERT_EQ(reply.error, ErrorCode::ok) << reply.message;
+    // None, if a segment was catalogued in between.
+    const Value::List* const list = reply.body.at("damage").as_list();
+    ASSERT_TRUE(list != nullptr);
+    for (const Value& damage : *list) EXPECT_EQ(damage.at("file").text(), path);
+    EXPECT_TRUE(eventually([&] {
+        push_to(maker->head() + 100);
+        return scrub().body.at("damages").number() == 0;
+    }));
+}
+
 TEST_F(ScrubCommand, EndsWithItsStoreAndSaysSo) {
     const auto asked = ask("1KiB");
     EXPECT_FALSE(ended(asked));

@@ -77,9 +77,10 @@ def dead_standby(context):
             for path in outputs:
                 os.unlink(path)
         require(content(store) == before, "dump, verify or extract changed the store")
-        for path in glob.glob(os.path.join(store, "*-index-*")):
+        for path in glob.glob(os.path.join(store, "*-index-*")) + glob.glob(os.path.join(store, "catalogue-*")):
             os.unlink(path)
-        tool("rebuild", store).expect(0, "wrote")
+        tool("rebuild", store).expect(0, "wrote", "the catalogue of", "was written")
+        require(os.path.exists(os.path.join(store, "catalogue-0")), "the rebuild wrote no catalogue")
         tool("verify", store).expect(0, "no damage")
 
         redo, at, step = damaged_payload(store, len(scene.lab.volumes))
@@ -92,6 +93,8 @@ def dead_standby(context):
         tool("verify", store).expect(0, "no damage")
         scene.beta.start()
         scene.lab.wait_caught_up()
+        require(not any("catalogue" in event["text"] for event in scene.beta.events()),
+                "the rebuilt catalogue is not the store's")
         scene.write(20, 2, 8)
         scene.settle()
 
