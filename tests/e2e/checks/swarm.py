@@ -110,6 +110,9 @@ class Swarm:
         for key in scene.sample(4) + [scene.model.head]:
             scene.check_export(key)
         self.no_point_inside(listing)
+        for node in (scene.alpha, scene.beta):
+            said = [line for line in node.log_text().splitlines() if "catalogue" in line]
+            require(not said, f"a kill cost {node.name} its catalogue: {said[:2]}")
         if self.random.random() < 0.25:
             scene.rewind(scene.sample(1)[0])
             scene.resume()
