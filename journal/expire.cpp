@@ -107,6 +107,26 @@ Status Store::Impl::retire(const std::vector<std::uint64_t>& numbers) {
 
 namespace {
 
+struct Choice {
+    KeepAction action;
+    std::optional<CondensePlan> plan;  // of what is condensed
+};
+
+// What cannot be condensed stays as it is; the rest goes on.
+Choice choose(const Survey& survey, const KeepLimits& limits) {
+    KeepInput input = survey.input();
+    while (true) {
+        Choice choice{next_action(input, limits), {}};
+        const bool side = choice.action.verb == KeepVerb::condense_side;
+        if (!side && choice.action.verb != KeepVerb::condense_trunk) return choice;
+        choice.plan = survey.plan(choice.action);
+        if (choice.plan) return choice;
+        if (side) input.sides[choice.action.side].condensed = true;
+        for (std::size_t n = choice.action.first; !side && n <= choice.action.last; ++n)
+            input.trunk[n].stays = true;
+    }
+}
+
 struct Decided {
     KeepReport report;
     std::vector<std::uint64_t> gone;
@@ -123,14 +143,10 @@ Result<Decided> decide(Store::Impl& s, const KeepLimits& limits) {
     if (!limited || !s.history.begun()) return out;
     const SurveyFacts facts = facts_of(s);
     const Survey survey(s.history, facts);
-    const KeepAction action = next_action(survey.input(), limits);
-    out.report.action = action;
-    if (action.verb == KeepVerb::nothing) return out;
-    if (action.verb == KeepVerb::condense_trunk || action.verb == KeepVerb::condense_side) {
-        out.plan = survey.plan(action);
-        if (!out.plan) out.report.action = {};
-        return out;
-    }
+    Choice choice = choose(survey, limits);
+    const KeepAction action = out.report.action = choice.action;
+    out.plan = std::move(choice.plan);
+    if (action.verb == KeepVerb::nothing || out.plan) return out;
     out.gone = survey.dropped(action);
     Result<KeptTip> baseline = tip_of(s, s.history.baseline().point);
     if (action.verb == KeepVerb::drop_trunk) baseline = tip_of(s, survey.begin_behind(action));
@@ -148,10 +164,7 @@ Result<bool> put_in_place(Store::Impl& s, const KeepLimits& limits, const Conden
     const std::lock_guard writer(s.writer_mutex);
     const SurveyFacts facts = facts_of(s);
     const Survey survey(s.history, facts);
-    const KeepAction action = next_action(survey.input(), limits);
-    const bool condenses =
-        action.verb == KeepVerb::condense_trunk || action.verb == KeepVerb::condense_side;
-    if (!condenses || survey.plan(action) != plan) return false;
+    if (choose(survey, limits).plan != plan) return false;
     Result<KeptTip> baseline = made.segment->ends.front().tip;
     if (!plan.begins_history) baseline = tip_of(s, s.history.baseline().point);
     if (!baseline.ok()) return baseline.status();

@@ -88,26 +88,49 @@ class Decision {
         return drop;
     }
 
+    // A run that has something to condense: the shortest one.
+    [[nodiscard]] std::optional<std::size_t> full_group(std::size_t first) const {
+        for (std::optional<std::size_t> last = group(first); last; last = group(*last + 1))
+            for (std::size_t n = first; n <= *last; ++n)
+                if (!in_.trunk[n].empty) return last;
+        return std::nullopt;
+    }
+
+    // What is empty is of every line.
+    [[nodiscard]] bool can_be_one(std::size_t first, std::size_t last) const {
+        std::optional<std::uint32_t> line;
+        for (std::size_t n = first; n <= last; ++n) {
+            const TrunkSegment& one = in_.trunk[n];
+            if (one.stays) return false;
+            if (!one.empty && line.value_or(one.line) != one.line) return false;
+            if (!one.empty) line = one.line;
+        }
+        return true;
+    }
+
     // The oldest segments that are not condensed yet, where a kept step before them holds history.
     [[nodiscard]] KeepAction condense() const {
-        std::size_t first = 0;
-        while (first < in_.trunk.size() && in_.trunk[first].condensed) ++first;
-        const auto last = group(first);
-        if (!last) return {};
-        const auto begin = in_.trunk.begin();
-        const auto at = [&](std::size_t n) { return begin + static_cast<std::ptrdiff_t>(n); };
-        const bool kept = std::any_of(begin, at(*last + 1), [](const auto& s) { return s.keeps; });
-        const std::uint32_t line = in_.trunk[first].line;
-        const bool one_line =
-            std::all_of(at(first), at(*last + 1), [&](const auto& s) { return s.line == line; });
-        if (!kept || !one_line) return {};
-        if (const auto action = sides_in(first, *last)) return *action;
+        std::size_t from = 0;  // what lies before stays as it is
+        for (std::size_t first = 0;; ++first) {
+            while (first < in_.trunk.size() && in_.trunk[first].condensed) ++first;
+            const auto last = full_group(first);
+            if (!last || !keeps_in(0, *last)) return {};
+            if (can_be_one(first, *last)) return condense_from(from, first, *last);
+            first = *last;
+            from = *last + 1;
+        }
+    }
+
+    // With what stands before it on its line, while that is no larger.
+    [[nodiscard]] KeepAction condense_from(std::size_t from, std::size_t first,
+                                           std::size_t last) const {
+        if (const auto action = sides_in(first, last)) return *action;
         std::uint64_t bytes = 0;
-        for (std::size_t n = first; n <= *last; ++n) bytes += in_.trunk[n].bytes.value();
-        while (first > 0 && in_.trunk[first - 1].line == line &&
+        for (std::size_t n = first; n <= last; ++n) bytes += in_.trunk[n].bytes.value();
+        while (from < first && can_be_one(first - 1, last) &&
                in_.trunk[first - 1].bytes.value() <= bytes)
             bytes += in_.trunk[--first].bytes.value();
-        return {.verb = KeepVerb::condense_trunk, .first = first, .last = *last};
+        return {.verb = KeepVerb::condense_trunk, .first = first, .last = last};
     }
 
     const KeepInput& in_;

@@ -9,6 +9,9 @@
 // segments behind it are condensed, which leaves only kept steps and the ends of what was
 // condensed.
 //
+// What cannot be condensed (a gap onto another line has no step at which that could end) stays as
+// it is, and what lies behind it is condensed by itself.
+//
 // Thread: pure.
 // Invariants: what is not `free` is never touched, nor what is held; the age of a segment is that
 // of its newest step; one action at a time, then look again. Condensed segments of a line grow to
@@ -38,6 +41,8 @@ struct TrunkSegment {
     bool ends_at_point = false;  // history may begin where it ends
     bool free = false;           // sealed, below the durable low, and nothing holds it
     bool keeps = false;          // a kept step lies in [its beginning, its end)
+    bool empty = false;          // no position lies in it
+    bool stays = false;          // it cannot be condensed, though what lies behind it may
 };
 struct SideSegment {
     std::uint64_t number = 0;

@@ -175,6 +175,7 @@ void Survey::fill_trunk(const SurveyFacts& facts) {
         one.bytes = ByteCount(segment.redo.tail.end + segment.undo.tail.end);
         one.age = now_ - ended_at(segment);
         one.condensed = segment.condensed();
+        one.empty = segment.first == segment.last;
         one.ends_at_point = is_point(end, segment.timeline);
         const auto beside = [&](const Place& place) { return goes_beside(trunk_[n], place); };
         // Of a line in use that goes on in it.
@@ -240,7 +241,9 @@ std::optional<CondensePlan> Survey::plan(const KeepAction& action) const {
 
 std::optional<CondensePlan> Survey::plan_trunk(const KeepAction& action) const {
     CondensePlan plan;
-    const Stretch& first = trunk_[action.first];
+    std::size_t filled = action.first;  // empty ones may be of another line
+    while (filled < action.last && input_.trunk[filled].empty) ++filled;
+    const Stretch& first = trunk_[filled];
     const Stretch& last = trunk_[action.last];
     const TimelineId line = first.segment->timeline;
     for (std::size_t n = action.first; n <= action.last; ++n) {
@@ -257,7 +260,7 @@ std::optional<CondensePlan> Survey::plan_trunk(const KeepAction& action) const {
                 plan.numbers.push_back(segment->number);
     }
     plan.imaged_to = last.end;
-    Position begin = first.begin;
+    Position begin = trunk_[action.first].begin;
     if (action.first == 0) {
         plan.begins_history = true;
         Position kept = end;

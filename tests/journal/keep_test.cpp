@@ -275,6 +275,68 @@ TEST(KeepTest, ASideWithAPinnedMarkKeepsTheWayToIt) {
     EXPECT_EQ(lab.compare({test_uuid(2), Lsn(50)}, other.image(Lsn(50))), "");
 }
 
+// An unclean start of the primary: steps are lost, and the line goes on on another timeline behind
+// a gap. A mark that was pinned before it does not keep all that comes after.
+TEST(KeepTest, BehindAGapOntoAnotherLineHistoryStaysBounded) {
+    KeepLab lab;
+    lab.begin();
+    lab.take_some(20);
+    lab.pin("there", Lsn(10));
+    ASSERT_TRUE(lab.store->sync().ok());
+    const Lsn from = lab.primary.head();
+    ASSERT_TRUE(lab.store->open_gap({kKeepLine, from}, "lost").ok());
+    (void)lab.primary.frame({KeepLab::write(30)});  // never came
+    Primary next(lab.primary, test_uuid(2), lab.primary.head());
+    ASSERT_TRUE(lab.store->append_timeline(next.timeline()).ok());
+    FrameBuilder builder;
+    FrameEntry entry;
+    entry.lsn = next.head();
+    entry.offset = ByteOffset(30 * kBlockBytes);
+    entry.length = ByteCount(kBlockBytes);
+    builder.add(entry, Bytes(next.now[0]).subspan(entry.offset.value(), kBlockBytes));
+    FrameHeader header;
+    header.kind = FrameKind::resync;
+    header.group = lab.options.group;
+    header.timeline = test_uuid(2);
+    header.first_lsn = header.last_lsn = entry.lsn;
+    header.sub_first = 1;
+    ASSERT_TRUE(lab.store->append_resync(builder.seal(header)).ok());
+    TestWrite sync_step;
+    sync_step.kind = EntryKind::sync;
+    const FramePtr end = next.frame({sync_step});
+    ASSERT_TRUE(lab.store->append({&end, 1}).ok());
+    const Lsn consistent = next.head();
+    ASSERT_TRUE(lab.store->close_gap({test_uuid(2), consistent}).ok());
+
+    std::vector<std::uint64_t> bytes;
+    for (int round = 0; round < 5; ++round) {
+        for (int n = 0; n < 60; ++n) {
+            const std::uint64_t at = next.head().value();
+            const FramePtr frame = next.frame({KeepLab::write(at * 7 % 29)});
+            ASSERT_TRUE(lab.store->append({&frame, 1}).ok());
+        }
+        ASSERT_TRUE(lab.settle().ok());
+        EXPECT_GT(lab.keep(kForced), 0U) << round;
+        bytes.push_back(lab.store->stored_bytes().value());
+        lab.reopen();
+        EXPECT_TRUE(lab.has(Lsn(10)));
+        EXPECT_EQ(lab.compare({kKeepLine, Lsn(10)}, lab.primary.image(Lsn(10))), "");
+        std::size_t found = 0;
+        for (Lsn lsn = consistent; lsn <= next.head(); lsn = lsn + 1) {
+            if (!lab.store->view({test_uuid(2), lsn}).ok()) continue;
+            ++found;
+            EXPECT_EQ(lab.compare({test_uuid(2), lsn}, next.image(lsn)), "") << lsn.value();
+        }
+        EXPECT_LT(found, 60U);
+    }
+    // What is kept is a few images' worth, however much came.
+    EXPECT_LT(bytes.back(), 2 * bytes.front());
+    ASSERT_TRUE(lab.go_to({kKeepLine, Lsn(10)}).ok());
+    EXPECT_EQ(lab.replica.volumes, lab.primary.image(Lsn(10)));
+    ASSERT_TRUE(lab.go_to({test_uuid(2), next.head()}).ok());
+    EXPECT_EQ(lab.replica.volumes, next.image(next.head()));
+}
+
 TEST(KeepTest, FilesAreUsedAgainAndTheirOldRecordsAreNot) {
     KeepLab lab;
     lab.begin();

@@ -133,6 +133,38 @@ TEST(RetentionTest, OneLineIsCondensedAtATime) {
     EXPECT_EQ(next_action(in, kDay), KeepAction());
 }
 
+TEST(RetentionTest, BehindWhatCannotBeCondensedTheRestIs) {
+    KeepInput in = trunk({30, 29, 28, 27, 26, 2});
+    in.trunk[0].keeps = true;
+    in.trunk[1].ends_at_point = false;
+    in.trunk[2].line = in.trunk[3].line = in.trunk[4].line = 1;
+    EXPECT_EQ(next_action(in, kDay), condense(0, 0));
+    in.trunk[0].condensed = true;
+    in.trunk[0].bytes = ByteCount(100);
+    // Segments 1 and 2 hold a gap onto another line: never a part of what is made behind them.
+    EXPECT_EQ(next_action(in, kDay), condense(3, 3));
+    in.trunk[3].condensed = true;
+    EXPECT_EQ(next_action(in, kDay), condense(3, 4));
+    in.trunk[4].condensed = true;
+    EXPECT_EQ(next_action(in, kDay), KeepAction());
+
+    // What is empty goes with what stands behind it, whatever its line.
+    in = trunk({30, 29, 28, 27, 2});
+    in.trunk[0].keeps = in.trunk[0].condensed = true;
+    in.trunk[0].bytes = ByteCount(100);
+    in.trunk[1].empty = in.trunk[2].empty = true;
+    in.trunk[2].line = in.trunk[3].line = 1;
+    EXPECT_EQ(next_action(in, kDay), condense(1, 3));
+    in.trunk[3].empty = true;
+    EXPECT_EQ(next_action(in, kDay), KeepAction());
+
+    in = trunk({30, 29, 28});
+    in.trunk[0].keeps = in.trunk[0].stays = true;
+    EXPECT_EQ(next_action(in, kDay), condense(1, 1));
+    in.trunk[0].keeps = false;
+    EXPECT_EQ(next_action(in, kDay), drop(0, 2));
+}
+
 TEST(RetentionTest, ASideWithAKeptStepIsCondensedOnce) {
     KeepInput in = trunk({3});
     in.sides.push_back(side(0, {40, 30}));
