@@ -43,6 +43,8 @@ class Recovery {
     [[nodiscard]] Status list_files();
     // recovery_kept.cpp
     [[nodiscard]] Status learn_kept();
+    [[nodiscard]] bool is_kept(std::uint64_t number) const;
+    [[nodiscard]] bool has_unkept() const;
     [[nodiscard]] Status drop_unkept();
     [[nodiscard]] Status check_numbers();
     [[nodiscard]] Status drop_indexes() const;

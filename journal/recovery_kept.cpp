@@ -29,7 +29,8 @@ Status Recovery::learn_kept() {
         return {ErrorCode::corrupt,
                 s_.options.directory + ": the newest segment's files are missing"};
     }
-    const auto file = s_.files.open(s_.path_of(file_name(FileKind::redo, redo_.back())), {});
+    const auto file = s_.files.open(s_.path_of(file_name(FileKind::redo, redo_.back())),
+                                    {.mode = io::OpenMode::read_write});
     if (!file.ok()) return file.status();
     const auto header = read_header(**file, FileKind::redo);
     if (!header.ok()) return header.status();
@@ -45,8 +46,22 @@ Status Recovery::learn_kept() {
                              : "the record of what is kept makes no sense");
     });
     if (!scanned.ok()) return scanned.status();
+    // Before anything goes that only this record lets go: the process that wrote it may have ended
+    // before its sync.
+    if (has_unkept()) EVERSTEP_TRY(make_durable(**file, *scanned));
     if (kept_ && !kept_->condensed.empty()) s_.condensed_number = kept_->condensed.back();
     return drop_unkept();
+}
+
+bool Recovery::is_kept(std::uint64_t number) const {
+    return kept_ ? named(*kept_, number) : !is_condensed(number);
+}
+
+bool Recovery::has_unkept() const {
+    for (const auto* numbers : {&undo_, &condensed_undo_, &condensed_redo_, &redo_})
+        for (const std::uint64_t number : *numbers)
+            if (!is_kept(number)) return true;
+    return false;
 }
 
 // What the program had decided to drop, or was still making, when it ended.
@@ -55,7 +70,7 @@ Status Recovery::drop_unkept() {
     const auto drop = [&](FileKind kind, std::vector<std::uint64_t>& numbers) -> Status {
         std::vector<std::uint64_t> left;
         for (const std::uint64_t number : numbers) {
-            if (kept_ ? named(*kept_, number) : !is_condensed(number)) {
+            if (is_kept(number)) {
                 left.push_back(number);
                 continue;
             }

@@ -2,19 +2,24 @@
 // with any older one, as a crash before the newest would leave it.
 #pragma once
 
+#include <memory>
+
 #include "journal/catalogue.hpp"
 
 namespace everstep::journal::lab {
 
 class MemoryCatalogue final : public Catalogue {
   public:
+    using States = std::vector<std::shared_ptr<const CatalogueContent>>;
+    MemoryCatalogue() = default;
+    explicit MemoryCatalogue(States states) : states_(std::move(states)) {}
     [[nodiscard]] Result<CatalogueContent> load(const Uuid& /*group*/) override {
         loads += 1;
         if (states_.empty()) return Status(ErrorCode::not_found, "there is no catalogue");
-        return states_.back();
+        return *states_.back();
     }
     [[nodiscard]] Status change(const Uuid& /*group*/, const CatalogueChange& change) override {
-        CatalogueContent next = states_.empty() ? CatalogueContent() : states_.back();
+        CatalogueContent next = states_.empty() ? CatalogueContent() : *states_.back();
         next.state = change.state;
         for (const CatalogueEntry& entry : change.entries) {
             // As it is stored.
@@ -23,7 +28,7 @@ class MemoryCatalogue final : public Catalogue {
             next.entries.insert_or_assign(entry.number, *stored);
         }
         for (const std::uint64_t number : change.gone) next.entries.erase(number);
-        states_.push_back(std::move(next));
+        states_.push_back(std::make_shared<const CatalogueContent>(std::move(next)));
         return {};
     }
     [[nodiscard]] Status clear() override {
@@ -37,11 +42,12 @@ class MemoryCatalogue final : public Catalogue {
         states_.resize(states_.size() - std::min(count, states_.size()));
     }
     [[nodiscard]] std::size_t changes() const { return states_.size(); }
+    [[nodiscard]] const States& states() const { return states_; }
     std::size_t loads = 0;
     std::size_t clears = 0;
 
   private:
-    std::vector<CatalogueContent> states_;
+    States states_;
 };
 
 }  // namespace everstep::journal::lab

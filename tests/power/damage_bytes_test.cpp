@@ -24,7 +24,8 @@ class SmallStore {
   public:
     explicit SmallStore(bool back) : past_(options_.group, options_.sizes) {
         MemoryDisk disk;
-        Node node(disk, options_);
+        journal::lab::MemoryCatalogue catalogue;
+        Node node(disk, catalogue, options_);
         must(node.open());
         must(node.begin(past_));
         const std::vector<std::vector<TestWrite>> frames{
@@ -59,7 +60,8 @@ class SmallStore {
         DiskState damaged = state;
         damaged.files[damaged.names[name]] = std::make_shared<const Content>(std::move(content));
         MemoryDisk disk(damaged);
-        Node node(disk, options_);
+        journal::lab::MemoryCatalogue catalogue;
+        Node node(disk, catalogue, options_);
         const Status status = node.open();
         if (!status.ok()) {
             EXPECT_TRUE(status.code() == ErrorCode::corrupt || status.code() == ErrorCode::version)

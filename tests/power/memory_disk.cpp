@@ -7,6 +7,7 @@ namespace everstep::power {
 namespace {
 
 constexpr std::uint64_t kHoleBytes = 4096;
+constexpr ByteCount kFreeBytes{1ULL << 40};
 
 bool holds_zeroes(const Content& content, std::uint64_t from, std::uint64_t to) {
     return std::all_of(content.begin() + static_cast<std::ptrdiff_t>(from),
@@ -50,7 +51,8 @@ class MemoryDisk::File final : public io::File {
     [[nodiscard]] Status sync() override {
         disk_.interleave(path_);
         const std::lock_guard guard(disk_.mutex_);
-        const bool lies = !disk_.lying_sync.empty() && !path_.ends_with(".new") &&
+        const bool lies = !disk_.lying_sync.empty() &&
+                          (disk_.lying_when_made || !path_.ends_with(".new")) &&
                           path_.find(disk_.lying_sync) != path_.npos;
         if (!lies) disk_.add({.kind = DiskOp::Kind::sync, .file = id_});
         return {};
@@ -218,6 +220,10 @@ Result<bool> MemoryDisk::exists(const std::string& path) const {
     if (state_.names.contains(path)) return true;
     const auto inside = state_.names.lower_bound(path + "/");
     return inside != state_.names.end() && inside->first.starts_with(path + "/");
+}
+
+Result<ByteCount> MemoryDisk::free_bytes(const std::string&) const {
+    return kFreeBytes;
 }
 
 void MemoryDisk::note(std::uint64_t number) {

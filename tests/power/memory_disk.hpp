@@ -61,6 +61,7 @@ class MemoryDisk final : public io::FileSystem {
     [[nodiscard]] Status sync_directory(const std::string& path) override;
     [[nodiscard]] Result<std::vector<std::string>> list(const std::string& path) const override;
     [[nodiscard]] Result<bool> exists(const std::string& path) const override;
+    [[nodiscard]] Result<ByteCount> free_bytes(const std::string& path) const override;
 
     void note(std::uint64_t number);
     [[nodiscard]] DiskState state() const;
@@ -73,6 +74,7 @@ class MemoryDisk final : public io::FileSystem {
     // Syncs of files with this in their path (but of those that are being made), and of
     // directories, say ok and do nothing: bugs to be found.
     std::string lying_sync;
+    bool lying_when_made = false;  // of those that are being made, too
     bool lying_directories = false;
     // New files hold this, as one that was used before and is used again. It may ask files_now()
     // and nothing else.

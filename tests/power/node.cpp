@@ -12,6 +12,7 @@ Status Node::open() {
     options.group = options_.group;
     options.volume_bytes = options_.sizes;
     options.segment_bytes = options_.segment_bytes;
+    options.catalogue = &catalogue_;
     auto store = journal::Store::open(disk_, options, report_);
     if (!store.ok()) return store.status();
     store_ = std::move(*store);
@@ -68,6 +69,17 @@ Result<bool> Node::apply_some(Bug bug) {
     const bool onward = store_->next_batch(goal, standby::kApplyBatchBytesMax).ok();
     if (bug == Bug::low_before_flush && onward) return apply_low_first();
     return mover_->towards(goal, false);
+}
+
+Result<bool> Node::keep(const journal::KeepLimits& limits) {
+    const auto report = store_->keep({limits, replica_.get(), nullptr});
+    if (!report.ok()) return report.status();
+    return report->action.verb != journal::KeepVerb::nothing;
+}
+
+Status Node::tend() {
+    while (store_->wants_tending()) EVERSTEP_TRY(store_->tend().status());
+    return {};
 }
 
 // What Mover does with a batch, in another order.

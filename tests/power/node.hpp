@@ -19,6 +19,7 @@ enum class Bug : std::uint8_t {
     undo_sync_lies,
     image_sync_lies,
     directory_sync_lies,
+    condensed_sync_lies,
 };
 
 struct NodeOptions {
@@ -31,11 +32,14 @@ inline constexpr const char* kStoreDirectory = "/store";
 
 class Node {
   public:
-    Node(MemoryDisk& disk, NodeOptions options) : disk_(disk), options_(std::move(options)) {}
+    // Both outlive it.
+    Node(MemoryDisk& disk, journal::Catalogue& catalogue, NodeOptions options)
+        : disk_(disk), catalogue_(catalogue), options_(std::move(options)) {}
     [[nodiscard]] Status open();
     void close();
     [[nodiscard]] Status begin(const Past& past);
     [[nodiscard]] journal::Store& store() { return *store_; }
+    [[nodiscard]] const journal::Store& store() const { return *store_; }
     [[nodiscard]] standby::Mover& mover() { return *mover_; }
     [[nodiscard]] standby::TimeTravel& travel() { return *travel_; }
     [[nodiscard]] const std::vector<std::string>& report() const { return report_; }
@@ -45,11 +49,15 @@ class Node {
     [[nodiscard]] Result<std::vector<journal::lab::Image>> read(const journal::View& view) const;
     // One batch or move towards the newest durable step, as the apply thread makes it.
     [[nodiscard]] Result<bool> apply_some(Bug bug);
+    // One action of retention; true: it did something.
+    [[nodiscard]] Result<bool> keep(const journal::KeepLimits& limits);
+    [[nodiscard]] Status tend();  // until nothing is left
 
   private:
     [[nodiscard]] Result<bool> apply_low_first();
 
     MemoryDisk& disk_;
+    journal::Catalogue& catalogue_;
     NodeOptions options_;
     std::vector<std::string> report_;
     std::unique_ptr<journal::Store> store_;

@@ -32,10 +32,15 @@ std::string name_of(const Point& point) {
            point.timeline.hex().substr(0, 2);
 }
 
-bool Past::is_point(const Point& at) const {
+Point Past::owner(const Point& at) const {
     std::size_t n = *number_of(at.timeline);
     while (at.lsn <= lines_[n].writer.timeline().branch_lsn && n != 0)
         n = *number_of(lines_[n].writer.timeline().parent);
+    return {lines_[n].writer.timeline().id, at.lsn};
+}
+
+bool Past::is_point(const Point& at) const {
+    const std::size_t n = *number_of(owner(at).timeline);
     for (const PastGap& gap : gaps)
         if (gap.line == n && gap.from < at.lsn && at.lsn < gap.to) return false;
     return true;

@@ -4,6 +4,9 @@
 // Thread: one owner while it grows; then read only.
 #pragma once
 
+#include <set>
+
+#include "tests/journal/memory_catalogue.hpp"
 #include "tests/journal/store_lab.hpp"
 
 namespace everstep::power {
@@ -35,6 +38,12 @@ struct Promise {
     std::map<std::string, Point> marks;
     std::map<std::string, Point> marks_maybe;  // put or dropped, and not yet said to be
     std::optional<Held> held;                  // none: it is just being changed
+    // What retention took is never there again; what it is at is there, or all of it is not. Under
+    // their owners.
+    std::set<Point> gone;
+    std::set<Point> going;
+    // The catalogue's states so far: a start may find any of them, or none.
+    journal::lab::MemoryCatalogue::States catalogue;
 };
 
 class Past {
@@ -48,6 +57,8 @@ class Past {
     [[nodiscard]] std::optional<std::size_t> number_of(const TimelineId& id) const;
     [[nodiscard]] const std::vector<journal::lab::Image>& image(const Point& at) const;
 
+    // The same step under the line that it lies on itself.
+    [[nodiscard]] Point owner(const Point& at) const;
     // No inside of a gap, on whatever line it lies.
     [[nodiscard]] bool is_point(const Point& at) const;
     // A resync frame behind `tip` of what `write` touches, as it is at the gap's end.

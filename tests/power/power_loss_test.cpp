@@ -65,6 +65,9 @@ TEST(PlantedBug, ASyncOfUndoFilesThatDoesNothing) {
 TEST(PlantedBug, ASyncOfTheReplicaThatDoesNothing) {
     expect_found(Bug::image_sync_lies, {"wrong: ", "raw replica"});
 }
+TEST(PlantedBug, ASyncOfCondensedFilesThatDoesNothing) {
+    expect_found(Bug::condensed_sync_lies, {"does not open", "wrong: ", "lost: "});
+}
 TEST(PlantedBug, ASyncOfDirectoriesThatDoesNothing) {
     expect_found(Bug::directory_sync_lies, {"lost: ", "does not open", "history is gone"});
 }

@@ -60,6 +60,7 @@ std::string Restart::run() {
 }
 
 void Restart::promise() {
+    promise_.catalogue = catalogue_.states();
     const Point durable = node_.store().consistent();
     for (const auto& line : node_.store().timelines()) {
         auto& known = promise_.durable[*past_.number_of(line.id)];
@@ -71,13 +72,38 @@ void Restart::promise() {
     disk_.note(promises_.size() - 1);
 }
 
+journal::lab::MemoryCatalogue::States Restart::some_of(
+    journal::lab::MemoryCatalogue::States states) {
+    const std::size_t all = states.size();
+    if (random_() % 3 == 0) states.resize(random_() % (all + 1));
+    if (!states.empty() && !states.back()->entries.empty()) {
+        figures_.catalogued += 1;
+        if (states.size() < all) figures_.catalogue_old += 1;
+    }
+    return states;
+}
+
 std::string Restart::open() {
     for (const auto& [name, id] : disk_.files_now().names)
         if (name.ends_with(".new")) figures_.segment_begun += 1;
     EVERSTEP_HOLDS(not_ok("it does not open", node_.open()));
     for (const std::string& line : node_.report())
         if (line.find("torn tail") != line.npos) figures_.torn_tails += 1;
+    for (const std::string& line : node_.report())
+        if (line.find("catalogue") != line.npos) return "the catalogue does not fit: " + line;
+    count_retention();
     return {};
+}
+
+void Restart::count_retention() {
+    if (!promise_.going.empty()) figures_.retention += 1;
+    if (!promise_.gone.empty()) figures_.dropped += 1;
+    if (!node_.store().thinned().empty()) figures_.thinned += 1;
+    for (const auto& [name, id] : disk_.files_now().names)
+        if (name.find("/pool-") != name.npos) {
+            figures_.pooled += 1;
+            break;
+        }
 }
 
 std::string Restart::check_promise() {
@@ -89,13 +115,6 @@ std::string Restart::check_promise() {
     if (store.gap_open()) figures_.gaps += 1;
     if (promise_.held && *promise_.held != Held{replica.held, replica.held_at})
         return "held is not what it was set to";
-    for (std::size_t n = 0; n < promise_.durable.size(); ++n) {
-        const std::optional<Lsn> durable = promise_.durable[n];
-        if (!durable) continue;
-        const Point point{past_.lines()[n].writer.timeline().id, *durable};
-        if (const auto view = store.view(point); !view.ok())
-            return "lost: " + name_of(point) + " was durable: " + view.status().message();
-    }
     if (store.durable() != store.tip()) return "what a start finds is not called durable";
     return check_marks();
 }
@@ -112,17 +131,28 @@ std::string Restart::check_marks() {
 }
 
 std::string Restart::compare_all(std::uint64_t one_in) {
+    Going going;
+    std::set<TimelineId> known;
     for (const auto& line : node_.store().timelines()) {
         const auto n = past_.number_of(line.id);
         if (!n) return "a timeline that never was";
         if (line != past_.lines()[*n].writer.timeline()) return "another timeline under an id";
-        EVERSTEP_HOLDS(compare_line(*n, one_in));
+        known.insert(line.id);
+        EVERSTEP_HOLDS(compare_line(*n, one_in, going));
     }
+    if (going.there != 0 && going.gone != 0)
+        return "retention was cut: " + std::to_string(going.gone) + " steps are gone, " +
+               std::to_string(going.there) + " are not";
+    if (going.gone != 0) figures_.retention_done += 1;
+    for (std::size_t n = 0; n < promise_.durable.size(); ++n)
+        if (promise_.durable[n] && !known.contains(past_.lines()[n].writer.timeline().id))
+            return "lost: line " + std::to_string(n) + " was durable";
     return {};
 }
 
-// Its own steps; from the first one that is missing on none may be there.
-std::string Restart::compare_line(std::size_t n, std::uint64_t one_in) {
+// Its own steps: those that were durable are there but for what retention took; of the others none
+// behind the first that is missing.
+std::string Restart::compare_line(std::size_t n, std::uint64_t one_in, Going& going) {
     const journal::lab::Primary& writer = past_.lines()[n].writer;
     bool there = true;
     for (Lsn lsn = writer.timeline().branch_lsn; lsn <= writer.head(); ++lsn) {
@@ -132,16 +162,33 @@ std::string Restart::compare_line(std::size_t n, std::uint64_t one_in) {
             if (view.ok()) return name_of(point) + " is the inside of a gap and can be read";
             continue;
         }
+        const Point own = past_.owner(point);
+        if (promise_.gone.contains(own)) {
+            if (view.ok()) return name_of(point) + " was dropped and is there again";
+            continue;
+        }
+        if (promise_.going.contains(own)) {
+            (view.ok() ? going.there : going.gone) += 1;
+            if (!view.ok()) continue;
+        }
+        const bool durable =
+            n < promise_.durable.size() && promise_.durable[n] && lsn <= *promise_.durable[n];
+        if (durable && !view.ok())
+            return "lost: " + name_of(point) + " was durable: " + view.status().message();
         if (view.ok() && !there) return name_of(point) + " is there, one before it is not";
         there = view.ok();
         if (!there || random_() % one_in != 0) continue;
-        const auto found = node_.read(*view);
-        EVERSTEP_HOLDS(not_ok("read", found.status()));
-        figures_.steps_compared += 1;
-        const std::string wrong = difference(*found, past_.image(point));
-        if (!wrong.empty()) return "wrong: " + name_of(point) + ": " + wrong;
+        EVERSTEP_HOLDS(compare_step(point, *view));
     }
     return {};
+}
+
+std::string Restart::compare_step(const Point& point, const journal::View& view) {
+    const auto found = node_.read(view);
+    EVERSTEP_HOLDS(not_ok("read", found.status()));
+    figures_.steps_compared += 1;
+    const std::string wrong = difference(*found, past_.image(point));
+    return wrong.empty() ? wrong : "wrong: " + name_of(point) + ": " + wrong;
 }
 
 // The replica stands at one step and is that step.
@@ -175,6 +222,8 @@ std::string Restart::go_on() {
         EVERSTEP_HOLDS(not_ok("apply", more.status()));
         if (!*more) break;
         if (random_() % 8 == 0) EVERSTEP_HOLDS(resend(1));
+        if (random_() % 8 == 0) EVERSTEP_HOLDS(not_ok("tend", node_.tend()));
+        promise();
     }
     EVERSTEP_HOLDS(check_raw("when all is applied"));
     if (random_() % 2 == 0) EVERSTEP_HOLDS(not_ok("sync_low", node_.store().sync_low()));
@@ -251,10 +300,12 @@ std::string Restart::travel() {
         EVERSTEP_HOLDS(not_ok("resume", node_.travel().resume().status()));
     } else {
         const std::size_t n = *past_.number_of(node_.store().durable().point.timeline);
-        Lsn lsn(random_() % (promise_.durable[n]->value() + 1));
         const TimelineId line = past_.lines()[n].writer.timeline().id;
-        while (!past_.is_point({line, lsn})) lsn = lsn - 1;
-        held = {true, {line, lsn}};
+        std::vector<Point> points;
+        for (Lsn lsn(0); lsn <= *promise_.durable[n]; ++lsn)
+            if (past_.is_point({line, lsn}) && node_.store().view({line, lsn}).ok())
+                points.push_back({line, lsn});
+        held = {true, points[random_() % points.size()]};
         EVERSTEP_HOLDS(not_ok("rewind", node_.travel().rewind(held.at, false).status()));
     }
     promise_.held = held;

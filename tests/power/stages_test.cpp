@@ -172,7 +172,8 @@ TEST(PowerWipe, ADroppedStoreIsWholeOrGone) {
     for (std::size_t n = 0; n <= log.size(); ++n) {
         for (std::uint64_t seed = 0; seed < 40; ++seed) {
             MemoryDisk left(cut.after({Fate::random, seed}));
-            Node again(left, node);
+            journal::lab::MemoryCatalogue catalogue;
+            Node again(left, catalogue, node);
             const Status status = again.open();
             ASSERT_TRUE(status.ok()) << "operation " << n << ": " << status.message();
             seen.insert(again.store().has_history());

@@ -116,6 +116,13 @@ constexpr Named kFigures[] = {
     {"in the making of a segment", &Figures::segment_begun},
     {"files with old records", &Figures::recycled_files},
     {"between before-image and replica", &Figures::image_not_replica},
+    {"inside retention", &Figures::retention},
+    {"inside retention, what went is gone", &Figures::retention_done},
+    {"behind retention", &Figures::dropped},
+    {"with condensed segments", &Figures::thinned},
+    {"with files in the pool", &Figures::pooled},
+    {"opened by the catalogue", &Figures::catalogued},
+    {"opened by an older catalogue", &Figures::catalogue_old},
 };
 
 }  // namespace

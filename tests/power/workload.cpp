@@ -1,6 +1,7 @@
 #include "tests/power/workload.hpp"
 
 #include <algorithm>
+#include <iterator>
 
 #include "journal/segment_header.hpp"
 
@@ -22,8 +23,9 @@ std::span<const Workload::Operation> Workload::operations() {
         {"apply_all", 4, &Workload::apply_all}, {"sync_low", 4, &Workload::sync_low},
         {"rewind", 6, &Workload::rewind},       {"resume", 8, &Workload::resume},
         {"branch", 3, &Workload::branch},       {"lose_order", 3, &Workload::lose_order},
-        {"put_mark", 3, &Workload::put_mark},   {"drop_mark", 2, &Workload::drop_mark},
-        {"restart", 2, &Workload::restart},
+        {"put_mark", 5, &Workload::put_mark},   {"drop_mark", 2, &Workload::drop_mark},
+        {"restart", 2, &Workload::restart},     {"keep", 6, &Workload::keep},
+        {"tend", 4, &Workload::tend},           {"make_spare", 1, &Workload::make_spare},
     };
     return kOperations;
 }
@@ -34,7 +36,7 @@ Workload::Workload(MemoryDisk& disk, Past& past, NodeOptions node, WorkloadOptio
       node_options_(node),
       options_(options),
       random_(options.seed),
-      node_(disk, std::move(node)) {
+      node_(disk, catalogue_, std::move(node)) {
     disk_.before_change = [this](const std::string& path) { beside(path); };
     switch (options.bug) {
         case Bug::none:
@@ -52,6 +54,10 @@ Workload::Workload(MemoryDisk& disk, Past& past, NodeOptions node, WorkloadOptio
             break;
         case Bug::directory_sync_lies:
             disk_.lying_directories = true;
+            break;
+        case Bug::condensed_sync_lies:
+            disk_.lying_sync = "/redo-8";
+            disk_.lying_when_made = true;
             break;
     }
     if (!options.recycled) return;
@@ -90,6 +96,7 @@ std::string Workload::run() {
 }
 
 void Workload::promise() {
+    promise_.catalogue = catalogue_.states();
     past_.promises.push_back(promise_);
     disk_.note(past_.promises.size() - 1);
 }
@@ -184,13 +191,13 @@ Status Workload::sync_low() {
     return node_.store().sync_low();
 }
 
-// A durable step, of any line.
+// A durable step, of any line, that can be read.
 Point Workload::random_point() {
     while (true) {
         const std::size_t n = pick(past_.lines().size());
         const Point point{past_.lines()[n].writer.timeline().id,
                           Lsn(pick(promise_.durable[n]->value() + 1))};
-        if (past_.is_point(point)) return point;
+        if (past_.is_point(point) && node_.store().view(point).ok()) return point;
     }
 }
 
@@ -268,6 +275,8 @@ Status Workload::put_mark() {
     journal::Mark mark;
     mark.name = "mark-" + std::to_string(marks_++);
     mark.at = random_point();
+    mark.pinned = pick(2) == 0;
+    if (mark.pinned) pinned_.insert(mark.name);
     promise_.marks_maybe[mark.name] = mark.at;
     promise();
     EVERSTEP_TRY(node_.store().put_mark(mark));
@@ -277,13 +286,15 @@ Status Workload::put_mark() {
 
 Status Workload::drop_mark() {
     if (promise_.marks.empty()) return {};
-    const auto mark = promise_.marks.begin();
+    const auto mark =
+        std::next(promise_.marks.begin(), static_cast<std::ptrdiff_t>(pick(promise_.marks.size())));
     const std::string name = mark->first;
     promise_.marks_maybe[name] = mark->second;
     promise_.marks.erase(mark);
     promise();
     EVERSTEP_TRY(node_.store().drop_mark(name));
     drops_unsynced_.push_back(name);
+    pinned_.erase(name);
     return {};
 }
 
@@ -292,10 +303,96 @@ Status Workload::restart() {
     EVERSTEP_TRY(sync());
     EVERSTEP_TRY(node_.mover().finish_step());
     EVERSTEP_TRY(node_.store().sync_low());
+    // What was written last of the catalogue may be lost.
+    catalogue_.go_back(pick(3));
     EVERSTEP_TRY(node_.open());
     EVERSTEP_TRY(node_.mover().redo());
     const journal::ReplicaState at = node_.store().replica();
     return at.held ? node_.mover().reach(at.held_at) : Status();
+}
+
+// Every step that can be read.
+std::set<Point> Workload::readable() const {
+    std::set<Point> out;
+    for (const PastLine& line : past_.lines()) {
+        const journal::TimelineInfo& info = line.writer.timeline();
+        for (Lsn lsn = info.branch_lsn; lsn <= line.writer.head(); ++lsn)
+            if (past_.is_point({info.id, lsn}) && node_.store().view({info.id, lsn}).ok())
+                out.insert(past_.owner({info.id, lsn}));
+    }
+    return out;
+}
+
+// What retention may not take, whatever it is told.
+Status Workload::check_kept(const std::set<Point>& now) const {
+    const auto lost = [&](const std::string& what, const Point& at) {
+        return Status(ErrorCode::internal, "retention took " + name_of(at) + ", " + what + ": " +
+                                               node_.store().view(at).status().message());
+    };
+    for (const auto& [name, at] : promise_.marks)
+        if (pinned_.contains(name) && !now.contains(past_.owner(at)))
+            return lost("which is pinned", at);
+    for (const auto& [name, at] : marks_unsynced_)
+        if (pinned_.contains(name) && !now.contains(past_.owner(at)))
+            return lost("which is pinned", at);
+    if (promise_.held && promise_.held->held && !now.contains(past_.owner(promise_.held->at)))
+        return lost("at which the replica is held", promise_.held->at);
+    const Point newest = node_.store().consistent();
+    if (!node_.store().view(newest).ok()) return lost("the newest one", newest);
+    return {};
+}
+
+void Workload::take_marks(Promise& from, const std::set<Point>& taken) const {
+    for (auto mark = from.marks.begin(); mark != from.marks.end();) {
+        if (!taken.contains(past_.owner(mark->second))) {
+            ++mark;
+            continue;
+        }
+        from.marks_maybe.insert(*mark);
+        mark = from.marks.erase(mark);
+    }
+}
+
+// What goes is known when it is gone: what the note before says of it is written behind.
+Status Workload::keep_one(const journal::KeepLimits& limits, bool& more) {
+    const std::set<Point> before = readable();
+    const std::size_t at = past_.promises.size();
+    promise();
+    const auto done = node_.keep(limits);
+    if (!done.ok()) return done.status();
+    more = *done;
+    const std::set<Point> after = readable();
+    EVERSTEP_TRY(check_kept(after));
+    std::set<Point> taken;
+    std::set_difference(before.begin(), before.end(), after.begin(), after.end(),
+                        std::inserter(taken, taken.end()));
+    past_.promises[at].going = taken;
+    take_marks(past_.promises[at], taken);
+    take_marks(promise_, taken);
+    for (const auto& [name, mark] : promise_.marks_maybe)
+        if (taken.contains(past_.owner(mark))) marks_unsynced_.erase(name);
+    promise_.gone.merge(taken);
+    promise();
+    return {};
+}
+
+Status Workload::keep() {
+    journal::KeepLimits limits;
+    limits.force = pick(3) == 0;
+    limits.keep_bytes = ByteCount((64 + pick(5) * 32) << 10);
+    bool more = true;
+    for (std::uint64_t n = 1 + pick(6); n > 0 && more; --n) EVERSTEP_TRY(keep_one(limits, more));
+    return {};
+}
+
+Status Workload::tend() {
+    EVERSTEP_TRY(node_.tend());
+    promise();
+    return {};
+}
+
+Status Workload::make_spare() {
+    return node_.store().make_spare();
 }
 
 }  // namespace everstep::power

@@ -1,6 +1,6 @@
 // A random life of a standby on a disk that keeps a log: appends, applies, rewinds, resumes,
-// branches, marks, restarts, over small segments. Each promise that the node makes stands in the
-// log as a note.
+// branches, marks and pins, retention, indexes and catalogue, restarts, over small segments. Each
+// promise that the node makes stands in the log as a note.
 //
 // Thread: one; what the journal thread would do beside the apply thread happens between two changes
 // of a file (MemoryDisk::before_change).
@@ -52,6 +52,13 @@ class Workload {
     [[nodiscard]] Status put_mark();
     [[nodiscard]] Status drop_mark();
     [[nodiscard]] Status restart();
+    [[nodiscard]] Status keep();
+    [[nodiscard]] Status keep_one(const journal::KeepLimits& limits, bool& more);
+    [[nodiscard]] Status tend();
+    [[nodiscard]] Status make_spare();
+    [[nodiscard]] std::set<Point> readable() const;
+    [[nodiscard]] Status check_kept(const std::set<Point>& now) const;
+    void take_marks(Promise& from, const std::set<Point>& taken) const;
     [[nodiscard]] Status append_frames(std::uint64_t count);
     [[nodiscard]] journal::lab::TestWrite random_write();
     [[nodiscard]] Point random_point();
@@ -63,6 +70,7 @@ class Workload {
     NodeOptions node_options_;
     WorkloadOptions options_;
     std::mt19937_64 random_;
+    journal::lab::MemoryCatalogue catalogue_;
     Node node_;
     Promise promise_;
     bool moving_ = false;  // the apply thread is at work: the journal thread may be too
@@ -71,6 +79,7 @@ class Workload {
     std::uint64_t recycled_files_ = 0;
     std::map<std::string, Point> marks_unsynced_;
     std::vector<std::string> drops_unsynced_;
+    std::set<std::string> pinned_;
 };
 
 }  // namespace everstep::power
