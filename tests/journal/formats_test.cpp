@@ -1,5 +1,6 @@
 // The bytes of the store's formats: they are the ones that docs/journal-format.md shows, and every
 // body comes back as it went in, cut anywhere it is refused.
+#include <array>
 #include <fstream>
 #include <sstream>
 
@@ -8,6 +9,7 @@
 #include "common/base/checksum.hpp"
 #include "journal/body_codec.hpp"
 #include "journal/catalogue.hpp"
+#include "journal/index_file.hpp"
 #include "journal/record_bodies.hpp"
 #include "journal/segment_header.hpp"
 #include "tests/journal/store_lab.hpp"
@@ -137,6 +139,70 @@ TEST(Formats, PositionAndImagesAreTheDocumentedOnes) {
         {.volume = VolumeIndex(1), .block = 2, .blocks = 2, .data_at = 80, .crc = 0x11223344},
         {.volume = VolumeIndex(0), .block = 16384, .blocks = 16384, .data_at = 0, .crc = 0}};
     EXPECT_EQ(hex_rows(pack_image_table(extents), 0), documented("images"));
+}
+
+KeptTip example_tip(std::uint64_t lsn) {
+    KeptTip tip;
+    tip.step.point = {lab::test_uuid(0x01), Lsn(lsn)};
+    tip.step.hash.fill(0xab);
+    tip.step.seq = FrameSeq(12);
+    tip.step.step_time = WallTime(std::chrono::seconds(1'800'000'000));
+    tip.stream_hash.fill(0xcd);
+    tip.stream_seq = FrameSeq(13);
+    return tip;
+}
+
+TEST(Formats, WhatIsKeptAndCondensedAreTheDocumentedOnes) {
+    KeptBody kept;
+    kept.age = std::chrono::hours(1);
+    kept.baseline = example_tip(1000);
+    kept.segments = {{7, 9}, {12, 12}};
+    kept.condensed = {kCondensedNumbers + 1};
+    EXPECT_EQ(hex_rows(pack_kept(kept), 0), documented("kept"));
+    CondensedBody condensed;
+    condensed.age = std::chrono::hours(1);
+    condensed.imaged_to = {Lsn(1010), 0};
+    StepInfo info;
+    info.wall = info.step_time = WallTime(std::chrono::seconds(1'800'000'001));
+    info.volume = VolumeIndex(1);
+    info.offset = ByteOffset(4096);
+    info.length = ByteCount(512);
+    info.fua = true;
+    condensed.ends = {{example_tip(1000), std::nullopt, {}},
+                      {example_tip(1010), info, {VolumeIndex(0)}}};
+    EXPECT_EQ(hex_rows(pack_condensed(condensed), 0), documented("condensed"));
+    const auto back = unpack_condensed(pack_condensed(condensed));
+    ASSERT_TRUE(back.has_value());
+    EXPECT_EQ(pack_condensed(*back), pack_condensed(condensed));
+}
+
+TEST(Formats, IndexFilesAreTheDocumentedOnes) {
+    const std::array<ByteCount, 1> sizes{ByteCount(1 << 20)};
+    const IndexedFile of{lab::test_uuid(0x11), 7, 0x5a5a5a5a5a5a5a5a, sizes};
+    RedoIndex redo;
+    redo.writes.add({.lsn = Lsn(1001),
+                     .offset = ByteOffset(4096),
+                     .payload_at = ByteOffset(8320),
+                     .length = 512,
+                     .sub = 0,
+                     .crc = 0x11223344},
+                    {});
+    FrameRef frame;
+    frame.seq = FrameSeq(12);
+    frame.hash.fill(0xab);
+    frame.first = frame.last = Lsn(1001);
+    frame.step_first = frame.step_last = WallTime(std::chrono::seconds(1'800'000'000));
+    frame.segment = 7;
+    frame.at = ByteOffset(8256);
+    frame.bytes = 777;
+    redo.frames.push_back(frame);
+    redo.flushes.push_back({Lsn(1001), VolumeIndex(0)});
+    EXPECT_EQ(hex_rows(pack_redo_index(of, redo), 0), documented("redo-index"));
+    BeforeImageIndex undo;
+    const std::vector<ImageExtent> extents{
+        {.volume = VolumeIndex(0), .block = 1, .blocks = 1, .data_at = 48, .crc = 0x55667788}};
+    undo.add(extents, ByteOffset(4160));
+    EXPECT_EQ(hex_rows(pack_undo_index(of, undo), 0), documented("undo-index"));
 }
 
 TEST(Formats, TheCatalogueIsTheDocumentedOne) {
