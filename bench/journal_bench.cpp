@@ -1,0 +1,193 @@
+// journal_bench COMMAND DIR ..: one measurement of the history store in a process of its own, its
+// figures as one JSON object. bench/journal runs it; it says what the commands are.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <fstream>
+#include <iostream>
+
+#include "bench/history_maker.hpp"
+
+namespace everstep::bench {
+namespace {
+
+using SteadyClock = std::chrono::steady_clock;
+using Seconds = std::chrono::duration<double>;
+
+double seconds_since(SteadyClock::time_point begin) {
+    return Seconds(SteadyClock::now() - begin).count();
+}
+
+// A number behind a word in a file of /proc/self; 0 where it is missing.
+std::uint64_t proc(const char* file, const std::string& word) {
+    std::ifstream in(std::string("/proc/self/") + file);
+    std::string name;
+    std::string rest;
+    while (in >> name) {
+        if (name == word) {
+            std::uint64_t value = 0;
+            in >> value;
+            return value;
+        }
+        std::getline(in, rest);
+    }
+    return 0;
+}
+std::uint64_t resident_bytes() {
+    return proc("status", "VmRSS:") * 1024;
+}
+
+void print(const std::string& fields) {
+    std::cout << "{" << fields << "}\n";
+}
+
+// Each write durable before the next: append and fdatasync.
+Status append(const std::string& directory, std::uint64_t bytes, std::uint64_t count) {
+    History history(directory, ByteCount(count * (bytes + 8192) + (8ULL << 20)));
+    Frames frames(1);
+    EVERSTEP_TRY(history.open());
+    EVERSTEP_TRY(history.begin(frames));
+    std::vector<FramePtr> made;
+    for (std::uint64_t n = 0; n < count; ++n)
+        made.push_back(frames.next({.bytes = bytes, .pattern = Pattern::first_touch}));
+    const std::uint64_t before = history.traffic().written;
+    const auto begin = SteadyClock::now();
+    for (const FramePtr& frame : made) {
+        EVERSTEP_TRY(history.store().append({&frame, 1}));
+        EVERSTEP_TRY(history.store().sync());
+    }
+    const double seconds = seconds_since(begin);
+    print(fmt::format(R"("writes":{},"seconds":{:.6f},"written":{})", count, seconds,
+                      history.traffic().written - before));
+    return {};
+}
+
+// Frames of 64 KiB, sixteen of them durable and then applied at a time.
+Status apply(const std::string& directory, Pattern pattern, std::uint64_t captured_bytes) {
+    constexpr std::uint64_t kBatchFrames = 16;
+    History history(directory);
+    Frames frames(2);
+    EVERSTEP_TRY(history.fill_replica());
+    EVERSTEP_TRY(history.open());
+    EVERSTEP_TRY(history.begin(frames));
+    double append_seconds = 0;
+    double apply_seconds = 0;
+    std::uint64_t captured = 0;
+    const std::uint64_t written = history.traffic().written;
+    const std::uint64_t read = history.traffic().read;
+    while (captured < captured_bytes) {
+        std::vector<FramePtr> batch;
+        for (std::uint64_t n = 0; n < kBatchFrames; ++n)
+            batch.push_back(frames.next({.writes = 16, .bytes = kBlockBytes, .pattern = pattern}));
+        captured += kBatchFrames * 16 * kBlockBytes;
+        auto begin = SteadyClock::now();
+        EVERSTEP_TRY(history.store().append(batch));
+        EVERSTEP_TRY(history.store().sync());
+        append_seconds += seconds_since(begin);
+        begin = SteadyClock::now();
+        EVERSTEP_TRY(history.apply_all());
+        apply_seconds += seconds_since(begin);
+    }
+    EVERSTEP_TRY(history.store().sync_low());
+    EVERSTEP_TRY(history.tend());
+    history.close();
+    print(fmt::format(
+        R"("captured":{},"append_seconds":{:.6f},"apply_seconds":{:.6f},"written":{},"read":{})",
+        captured, append_seconds, apply_seconds, history.traffic().written - written,
+        history.traffic().read - read));
+    return {};
+}
+
+// A history of so many steps, applied.
+Status make(const std::string& directory, std::uint64_t steps, bool zero) {
+    constexpr std::uint64_t kFrameWrites = 1024;
+    constexpr int kBatchFrames = 8;
+    History history(directory);
+    Frames frames(3);
+    EVERSTEP_TRY(history.open());
+    EVERSTEP_TRY(history.begin(frames));
+    const auto begin = SteadyClock::now();
+    while (frames.head() < Lsn(steps)) {
+        std::vector<FramePtr> batch;
+        for (int n = 0; n < kBatchFrames && frames.head() < Lsn(steps); ++n) {
+            const std::uint64_t left = steps - frames.head().value();
+            batch.push_back(frames.next({.writes = std::min(left, kFrameWrites),
+                                         .bytes = zero ? kBlockBytes : kSectorBytes,
+                                         .pattern = Pattern::anywhere,
+                                         .zero = zero}));
+        }
+        EVERSTEP_TRY(history.store().append(batch));
+        EVERSTEP_TRY(history.store().sync());
+        EVERSTEP_TRY(history.apply_all());
+        EVERSTEP_TRY(history.tend());
+    }
+    EVERSTEP_TRY(history.store().sync_low());
+    EVERSTEP_TRY(history.tend());
+    print(fmt::format(R"("steps":{},"seconds":{:.6f},"stored":{})", frames.head().value(),
+                      seconds_since(begin), history.store().stored_bytes().value()));
+    return {};
+}
+
+// Opens, and reads the first block of a random step.
+Status first_read(const std::string& directory, std::uint64_t seed) {
+    std::mt19937_64 random(seed);
+    History history(directory);
+    auto begin = SteadyClock::now();
+    EVERSTEP_TRY(history.open());
+    const double opened = seconds_since(begin);
+    const std::uint64_t at_open = resident_bytes();
+    const Lsn lsn(random() % (history.store().tip().point.lsn.value() + 1));
+    begin = SteadyClock::now();
+    EVERSTEP_TRY(history.read(lsn, random() % ((32ULL << 20) / kBlockBytes)));
+    print(fmt::format(R"("open_seconds":{:.6f},"read_seconds":{:.6f},"open_memory":{},"memory":{})",
+                      opened, seconds_since(begin), at_open, resident_bytes()));
+    return {};
+}
+
+// Random blocks of random steps, one behind the other.
+Status look_ups(const std::string& directory, std::uint64_t seed, double for_seconds) {
+    std::mt19937_64 random(seed);
+    History history(directory);
+    EVERSTEP_TRY(history.open());
+    const std::uint64_t head = history.store().tip().point.lsn.value();
+    const auto begin = SteadyClock::now();
+    std::uint64_t count = 0;
+    for (; seconds_since(begin) < for_seconds; ++count)
+        EVERSTEP_TRY(
+            history.read(Lsn(random() % (head + 1)), random() % ((32ULL << 20) / kBlockBytes)));
+    print(fmt::format(R"("look_ups":{},"seconds":{:.6f},"memory":{},"peak":{})", count,
+                      seconds_since(begin), resident_bytes(), proc("status", "VmHWM:") * 1024));
+    return {};
+}
+
+Status usage() {
+    return {ErrorCode::usage,
+            "journal_bench append DIR BYTES COUNT | apply DIR first|again BYTES | make DIR STEPS "
+            "data|zero | first DIR SEED | look DIR SEED SECONDS"};
+}
+
+Status run(const std::vector<std::string>& words) {
+    if (words.size() < 3) return usage();
+    const std::string& command = words[0];
+    const auto number = [&](std::size_t n) { return std::strtoull(words[n].c_str(), nullptr, 10); };
+    if (command == "first") return first_read(words[1], number(2));
+    if (words.size() < 4) return usage();
+    if (command == "append") return append(words[1], number(2), number(3));
+    if (command == "apply")
+        return apply(words[1], words[2] == "first" ? Pattern::first_touch : Pattern::rewrite,
+                     number(3));
+    if (command == "make") return make(words[1], number(2), words[3] == "zero");
+    if (command == "look")
+        return look_ups(words[1], number(2), std::strtod(words[3].c_str(), nullptr));
+    return usage();
+}
+
+}  // namespace
+}  // namespace everstep::bench
+
+int main(int count, char** words) {
+    const everstep::Status status = everstep::bench::run({words + 1, words + count});
+    if (!status.ok()) std::cerr << "journal_bench: " << status.message() << "\n";
+    return status.ok() ? 0 : 1;
+}
