@@ -49,7 +49,7 @@ TEST_F(FullDisk, BelowTheReserveNothingIsAcknowledgedAndItGoesOnByItself) {
     ASSERT_TRUE(scene_->wait_durable(before));
     files_.set_free(kReserve - 1);
     ASSERT_TRUE(eventually([&] { return scene_->standby().full(); }));
-    EXPECT_TRUE(told("alarm-full"));
+    EXPECT_TRUE(eventually([&] { return told("alarm-full"); }));
     push(20);
     EXPECT_TRUE(eventually([&] { return scene_->standby().queued_bytes() > 0; }));
     EXPECT_EQ(scene_->store().durable().point.lsn, before);
@@ -88,7 +88,7 @@ TEST_F(FullDisk, WhatServesGivesUpTheOldestHistoryFirst) {
     files_.set_free(kReserve - 1);
     EXPECT_TRUE(eventually([&] { return scene_->store().baseline().lsn > Lsn(0); }));
     EXPECT_TRUE(eventually([&] { return scene_->standby().full(); }));
-    EXPECT_TRUE(told("alarm-history"));
+    EXPECT_TRUE(eventually([&] { return told("alarm-history"); }));
     EXPECT_IMAGE(read_step(scene_->standby(), maker_->head_point()), maker_->now());
     files_.set_free(2 * kReserve);
     EXPECT_TRUE(eventually([&] { return !scene_->standby().full(); }));
