@@ -1,5 +1,7 @@
 #include "journal/index_cache.hpp"
 
+#include <algorithm>
+
 #include "journal/index_rebuild.hpp"
 
 namespace everstep::journal {
@@ -7,7 +9,7 @@ namespace {
 
 // About what an index takes in memory, its hash tables included.
 std::uint64_t memory_of(const RedoIndex& index) {
-    return index.writes.unit_count() * 96 + index.frames.size() * sizeof(FrameRef) +
+    return index.writes.unit_count() * 176 + index.frames.size() * sizeof(FrameRef) +
            index.flushes.size() * sizeof(FlushMark) + 4096;
 }
 std::uint64_t memory_of(const BeforeImageIndex& images) {
@@ -81,7 +83,37 @@ Result<std::shared_ptr<const BeforeImageIndex>> IndexCache::undo(std::uint64_t s
     return out;
 }
 
+Result<std::shared_ptr<const IndexPages>> IndexCache::pages(FileKind kind, std::uint64_t segment,
+                                                            std::uint64_t salt) {
+    {
+        const std::lock_guard guard(mutex_);
+        const auto found = std::find_if(open_.begin(), open_.end(), [&](const Open& one) {
+            return one.kind == kind && one.segment == segment && one.salt == salt;
+        });
+        if (found != open_.end()) {
+            open_.splice(open_.begin(), open_, found);
+            return open_.front().pages;
+        }
+    }
+    const FileKind index = kind == FileKind::redo ? FileKind::redo_index : FileKind::undo_index;
+    auto opened =
+        open_index_pages(files_, path_of(file_name(index, segment)), of(segment, salt), kind);
+    if (!opened.ok()) return opened;
+    if ((*opened)->file_bytes() <= options_.whole_index_bytes)
+        return std::shared_ptr<const IndexPages>();
+    const std::lock_guard guard(mutex_);
+    open_.push_front({kind, segment, salt, *opened});
+    if (open_.size() > kOpenIndexesMax) open_.pop_back();
+    return opened;
+}
+
+void IndexCache::forget_pages(std::uint64_t segment) {
+    const std::lock_guard guard(mutex_);
+    open_.remove_if([&](const Open& one) { return one.segment == segment; });
+}
+
 Status IndexCache::remove(std::uint64_t segment) {
+    forget_pages(segment);
     for (const FileKind kind : {FileKind::redo_index, FileKind::undo_index}) {
         const std::string path = path_of(file_name(kind, segment));
         const auto there = files_.exists(path);
@@ -92,11 +124,13 @@ Status IndexCache::remove(std::uint64_t segment) {
 }
 
 Status IndexCache::put(std::uint64_t segment, std::uint64_t salt, const RedoIndex& index) {
+    forget_pages(segment);
     return write_index(files_, index_path(FileKind::redo_index, segment),
                        pack_redo_index(of(segment, salt), index));
 }
 
 Status IndexCache::put(std::uint64_t segment, std::uint64_t salt, const BeforeImageIndex& images) {
+    forget_pages(segment);
     return write_index(files_, index_path(FileKind::undo_index, segment),
                        pack_undo_index(of(segment, salt), images));
 }

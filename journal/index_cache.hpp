@@ -1,5 +1,5 @@
-// IndexCache: the indexes of sealed files, kept in index files and, a bounded amount of them, in
-// memory.
+// IndexCache: the indexes of sealed files, kept in index files: looked up there by pages, or whole
+// and, a bounded amount of them, in memory.
 //
 // Thread: any; a mutex inside, not held while a file is read.
 // Invariants: at most about kIndexCacheBytes stay in memory besides what is in use, and always the
@@ -17,13 +17,27 @@
 namespace everstep::journal {
 
 inline constexpr std::uint64_t kIndexCacheBytes = 64ULL << 20;
+inline constexpr std::size_t kOpenIndexesMax = 64;
 
 class IndexCache {
   public:
     // Both outlive it.
     IndexCache(io::FileSystem& files, const StoreOptions& options)
         : files_(files), options_(options) {}
-    // Of a sealed file: `salt` is the file's. Given out, it stays valid whatever is dropped.
+    // The pages of its index file, for look-ups; none where the whole index is small. An error of
+    // any kind: ask for the whole index, which also makes the file again. At most kOpenIndexesMax
+    // files are open besides what is in use.
+    [[nodiscard]] Result<std::shared_ptr<const IndexPages>> pages(FileKind kind,
+                                                                  std::uint64_t segment,
+                                                                  std::uint64_t salt);
+    [[nodiscard]] IndexedFile of(std::uint64_t segment, std::uint64_t salt) const {
+        return {options_.group, segment, salt, options_.volume_bytes};
+    }
+    // Whole, if it is in memory.
+    [[nodiscard]] std::shared_ptr<const RedoIndex> known_redo(std::uint64_t salt) {
+        return find({FileKind::redo, salt}).redo;
+    }
+    // Whole, of a sealed file: `salt` is the file's. Given out, it stays valid whatever is dropped.
     [[nodiscard]] Result<std::shared_ptr<const RedoIndex>> redo(std::uint64_t segment,
                                                                 std::uint64_t salt);
     [[nodiscard]] Result<std::shared_ptr<const BeforeImageIndex>> undo(std::uint64_t segment,
@@ -52,9 +66,7 @@ class IndexCache {
     [[nodiscard]] IndexPath index_path(FileKind kind, std::uint64_t segment) const {
         return {path_of(file_name(kind, segment)), path_of(unfinished_name(kind, segment))};
     }
-    [[nodiscard]] IndexedFile of(std::uint64_t segment, std::uint64_t salt) const {
-        return {options_.group, segment, salt, options_.volume_bytes};
-    }
+    void forget_pages(std::uint64_t segment);
 
     io::FileSystem& files_;
     const StoreOptions& options_;
@@ -62,6 +74,13 @@ class IndexCache {
     std::list<Entry> entries_;  // most recently used first
     std::map<Key, std::list<Entry>::iterator> by_key_;
     std::uint64_t bytes_ = 0;
+    struct Open {
+        FileKind kind = FileKind::redo;
+        std::uint64_t segment = 0;
+        std::uint64_t salt = 0;
+        std::shared_ptr<const IndexPages> pages;
+    };
+    std::list<Open> open_;  // most recently used first
 };
 
 }  // namespace everstep::journal

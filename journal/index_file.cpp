@@ -2,6 +2,7 @@
 
 #include "common/base/checksum.hpp"
 #include "journal/body_codec.hpp"
+#include "journal/paged_index.hpp"
 
 namespace everstep::journal {
 namespace {
@@ -22,7 +23,12 @@ constexpr std::size_t kFrameBytes = 68;
 constexpr std::size_t kFlushBytes = 10;
 constexpr std::size_t kImageBytes = 27;
 
-BodyBytes with_header(const IndexedFile& of, FileKind kind, const BodyBytes& body) {
+constexpr std::uint64_t pages_at(std::uint64_t body_bytes) {
+    return align_up(kHeaderBytes + body_bytes, kIndexPageBytes);
+}
+
+BodyBytes with_header(const IndexedFile& of, FileKind kind, const BodyBytes& body,
+                      const BodyBytes& pages) {
     BodyBytes out(kHeaderBytes);
     const MutableBytes to(out);
     put<std::uint32_t>(to, 0, kMagic);
@@ -35,6 +41,8 @@ BodyBytes with_header(const IndexedFile& of, FileKind kind, const BodyBytes& bod
     put<std::uint32_t>(to, kBodyCrcAt, crc32c(body));
     put<std::uint32_t>(to, kHeaderCrcAt, crc32c(Bytes(out).first(kHeaderCrcAt)));
     out.insert(out.end(), body.begin(), body.end());
+    out.resize(pages_at(body.size()));
+    out.insert(out.end(), pages.begin(), pages.end());
     return out;
 }
 
@@ -42,9 +50,9 @@ Status bad(const std::string& name, const std::string& what) {
     return {ErrorCode::corrupt, name + ": " + what};
 }
 
-// The body, when everything around it is right.
-Result<Bytes> checked_body(Bytes from, const IndexedFile& of, FileKind kind,
-                           const std::string& name) {
+// The header alone; gives the body's length.
+Result<std::uint64_t> check_header(Bytes from, const IndexedFile& of, FileKind kind,
+                                   const std::string& name) {
     if (from.size() < kHeaderBytes || get<std::uint32_t>(from, 0) != kMagic ||
         get<std::uint32_t>(from, kHeaderCrcAt) != crc32c(from.first(kHeaderCrcAt)))
         return bad(name, "not an undamaged header of an index file");
@@ -58,12 +66,21 @@ Result<Bytes> checked_body(Bytes from, const IndexedFile& of, FileKind kind,
         get<std::uint64_t>(from, kSaltAt) != of.salt ||
         get<std::uint32_t>(from, kKindAt) != (kind == FileKind::redo ? 1 : 2))
         return bad(name, "it is the index of another file");
-    const Bytes body = from.subspan(kHeaderBytes);
-    if (get<std::uint64_t>(from, kBodyBytesAt) != body.size() ||
-        get<std::uint32_t>(from, kBodyCrcAt) != crc32c(body))
-        return bad(name, "the index fails its checksum");
-    return body;
+    return get<std::uint64_t>(from, kBodyBytesAt);
 }
+
+// The body, when everything around it is right.
+Result<Bytes> checked_body(Bytes from, const IndexedFile& of, FileKind kind,
+                           const std::string& name) {
+    const auto bytes = check_header(from, of, kind, name);
+    if (!bytes.ok()) return bytes.status();
+    if (*bytes > from.size() - kHeaderBytes ||
+        get<std::uint32_t>(from, kBodyCrcAt) != crc32c(from.subspan(kHeaderBytes, *bytes)))
+        return bad(name, "the index fails its checksum");
+    return from.subspan(kHeaderBytes, *bytes);
+}
+
+}  // namespace
 
 void put_unit(BodyWriter& to, const Unit& unit) {
     to.position(unit.position());
@@ -91,6 +108,8 @@ Unit get_unit(BodyReader& from) {
     return unit;
 }
 
+namespace {
+
 void put_frame(BodyWriter& to, const FrameRef& frame) {
     to.number<std::uint64_t>(frame.seq.value());
     to.raw(frame.hash);
@@ -116,30 +135,46 @@ FrameRef get_frame(BodyReader& from, std::uint64_t segment) {
     return frame;
 }
 
-// A write that the rest of the program may be given, behind those of `before`.
-bool sane(const Unit& unit, const SegmentIndex& before, const IndexedFile& of) {
+}  // namespace
+
+bool is_sane(const Unit& unit, std::size_t chunks, const IndexedFile& of) {
     if (unit.volume >= of.volume_bytes.size()) return false;
     const std::uint64_t size = of.volume_bytes[unit.volume].value();
     const std::uint64_t offset = unit.offset.value();
     const bool fits = offset % kSectorBytes == 0 && unit.length % kSectorBytes == 0 &&
                       unit.length > 0 && unit.length <= kPieceBytesMax && offset <= size &&
                       unit.length <= size - offset;
-    const std::size_t chunks = before.chunk_crcs().size();
     const std::size_t wanted =
         unit.zero || unit.length <= kChunkBytes ? 0 : (unit.length - 1) / kChunkBytes + 1;
-    const auto newest = static_cast<std::uint32_t>(before.unit_count()) - 1;
-    return fits && unit.chunks_at <= chunks && wanted <= chunks - unit.chunks_at &&
-           (before.unit_count() == 0 || before.unit(newest).position() < unit.position());
+    return fits && unit.chunks_at <= chunks && wanted <= chunks - unit.chunks_at;
 }
 
-bool sane(const BeforeImage& image, const IndexedFile& of) {
+bool is_sane(const BeforeImage& image, const IndexedFile& of) {
     const std::uint32_t blocks_max = image.zero ? kImageZeroBlocksMax : kImageDataBlocksMax;
     return image.blocks > 0 && image.blocks <= blocks_max &&
            image.volume < of.volume_bytes.size() &&
            image.block <= of.volume_bytes[image.volume].value() / kBlockBytes;
 }
 
-}  // namespace
+void put_image(BodyWriter& to, const BeforeImage& image) {
+    to.number<std::uint64_t>(image.at.value());
+    to.number<std::uint64_t>(image.block);
+    to.number<std::uint32_t>(image.blocks);
+    to.number<std::uint32_t>(image.crc);
+    to.number<std::uint16_t>(image.volume);
+    to.flag(image.zero);
+}
+
+BeforeImage get_image(BodyReader& from) {
+    BeforeImage image;
+    image.at = ByteOffset(from.number<std::uint64_t>());
+    image.block = from.number<std::uint64_t>();
+    image.blocks = from.number<std::uint32_t>();
+    image.crc = from.number<std::uint32_t>();
+    image.volume = from.number<std::uint16_t>();
+    image.zero = from.flag();
+    return image;
+}
 
 BodyBytes pack_redo_index(const IndexedFile& of, const RedoIndex& index) {
     BodyWriter body;
@@ -155,7 +190,7 @@ BodyBytes pack_redo_index(const IndexedFile& of, const RedoIndex& index) {
         body.number<std::uint64_t>(mark.lsn.value());
         body.number(static_cast<std::uint16_t>(mark.volume.value()));
     }
-    return with_header(of, FileKind::redo, body.take());
+    return with_header(of, FileKind::redo, body.take(), pack_redo_pages(of.salt, writes));
 }
 
 Result<RedoIndex> unpack_redo_index(Bytes from, const IndexedFile& of, const std::string& name) {
@@ -168,7 +203,10 @@ Result<RedoIndex> unpack_redo_index(Bytes from, const IndexedFile& of, const std
     index.writes = SegmentIndex(std::move(chunks));
     for (std::size_t n = reader.count(kUnitBytes); n > 0; --n) {
         const Unit unit = get_unit(reader);
-        if (!reader.ok() || !sane(unit, index.writes, of))
+        const auto count = static_cast<std::uint32_t>(index.writes.unit_count());
+        const bool follows =
+            count == 0 || index.writes.unit(count - 1).position() < unit.position();
+        if (!reader.ok() || !follows || !is_sane(unit, index.writes.chunk_crcs().size(), of))
             return bad(name, "a write in the index makes no sense");
         index.writes.restore(unit);
     }
@@ -186,15 +224,8 @@ Result<RedoIndex> unpack_redo_index(Bytes from, const IndexedFile& of, const std
 BodyBytes pack_undo_index(const IndexedFile& of, const BeforeImageIndex& images) {
     BodyWriter body;
     body.number(static_cast<std::uint32_t>(images.images().size()));
-    for (const BeforeImage& image : images.images()) {
-        body.number<std::uint64_t>(image.at.value());
-        body.number<std::uint64_t>(image.block);
-        body.number<std::uint32_t>(image.blocks);
-        body.number<std::uint32_t>(image.crc);
-        body.number<std::uint16_t>(image.volume);
-        body.flag(image.zero);
-    }
-    return with_header(of, FileKind::undo, body.take());
+    for (const BeforeImage& image : images.images()) put_image(body, image);
+    return with_header(of, FileKind::undo, body.take(), pack_undo_pages(of.salt, images));
 }
 
 Result<BeforeImageIndex> unpack_undo_index(Bytes from, const IndexedFile& of,
@@ -204,19 +235,30 @@ Result<BeforeImageIndex> unpack_undo_index(Bytes from, const IndexedFile& of,
     BodyReader reader(*body);
     BeforeImageIndex images;
     for (std::size_t n = reader.count(kImageBytes); n > 0; --n) {
-        BeforeImage image;
-        image.at = ByteOffset(reader.number<std::uint64_t>());
-        image.block = reader.number<std::uint64_t>();
-        image.blocks = reader.number<std::uint32_t>();
-        image.crc = reader.number<std::uint32_t>();
-        image.volume = reader.number<std::uint16_t>();
-        image.zero = reader.flag();
-        if (!reader.ok() || !sane(image, of))
+        const BeforeImage image = get_image(reader);
+        if (!reader.ok() || !is_sane(image, of))
             return bad(name, "a before-image in the index makes no sense");
         images.restore(image);
     }
     if (!reader.done()) return bad(name, "the list of the index does not fill it");
     return images;
+}
+
+Result<std::shared_ptr<const IndexPages>> open_index_pages(io::FileSystem& files,
+                                                           const std::string& path,
+                                                           const IndexedFile& of, FileKind kind) {
+    auto file = files.open(path, {});
+    if (!file.ok()) return file.status();
+    Buffer header;
+    header.resize(kHeaderBytes);
+    EVERSTEP_TRY((*file)->read_at(ByteOffset(0), header.bytes()));
+    const auto body = check_header(header.bytes(), of, kind, path);
+    if (!body.ok()) return body.status();
+    const auto size = (*file)->size();
+    if (!size.ok()) return size.status();
+    if (*body > size->value()) return bad(path, "the index is cut off");
+    const std::size_t tables = kind == FileKind::redo ? kRedoPageTables : kUndoPageTables;
+    return IndexPages::open(std::move(*file), {pages_at(*body), of.salt, tables});
 }
 
 Status write_index(io::FileSystem& files, const IndexPath& path, Bytes content) {

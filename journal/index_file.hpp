@@ -7,12 +7,13 @@
 // indexes; every number in it is checked before it is used. It is never synced for its own sake.
 #pragma once
 
+#include "journal/index_pages.hpp"
 #include "journal/segment.hpp"
 #include "journal/segment_header.hpp"
 
 namespace everstep::journal {
 
-inline constexpr std::uint32_t kIndexVersion = 1;
+inline constexpr std::uint32_t kIndexVersion = 2;
 
 // What an index file has to fit.
 struct IndexedFile {
@@ -22,6 +23,17 @@ struct IndexedFile {
     std::span<const ByteCount> volume_bytes;  // by VolumeIndex; no write lies beyond
 };
 
+// The items of its lists, which its pages have too. is_sane: such that the rest of the program may
+// be given it; `chunks`: how many chunk CRCs there are.
+class BodyWriter;
+class BodyReader;
+void put_unit(BodyWriter& to, const Unit& unit);
+[[nodiscard]] Unit get_unit(BodyReader& from);
+[[nodiscard]] bool is_sane(const Unit& unit, std::size_t chunks, const IndexedFile& of);
+void put_image(BodyWriter& to, const BeforeImage& image);
+[[nodiscard]] BeforeImage get_image(BodyReader& from);
+[[nodiscard]] bool is_sane(const BeforeImage& image, const IndexedFile& of);
+
 [[nodiscard]] BodyBytes pack_redo_index(const IndexedFile& of, const RedoIndex& index);
 [[nodiscard]] BodyBytes pack_undo_index(const IndexedFile& of, const BeforeImageIndex& images);
 // corrupt: damaged, or of another file; version: a newer format. `name` is the file's, for
@@ -30,6 +42,12 @@ struct IndexedFile {
                                                   const std::string& name);
 [[nodiscard]] Result<BeforeImageIndex> unpack_undo_index(Bytes from, const IndexedFile& of,
                                                          const std::string& name);
+
+// Opens the pages of an index file for look-ups: a damaged body is not seen by it.
+[[nodiscard]] Result<std::shared_ptr<const IndexPages>> open_index_pages(io::FileSystem& files,
+                                                                         const std::string& path,
+                                                                         const IndexedFile& of,
+                                                                         FileKind kind);
 
 // Replaces DIRECTORY/NAME as a whole; not synced. What is left after a crash is checked when it is
 // read.

@@ -7,12 +7,6 @@ namespace {
 
 constexpr std::size_t kSlotsMin = 64;
 
-// Level and index in one number, as in a heap: the piece's index behind a leading one. Never 0.
-std::uint64_t key_of(VolumeIndex volume, std::uint64_t unit, unsigned level) {
-    const std::uint64_t piece = 1ULL << (kRangeUnitBits - level) | unit >> level;
-    return volume.value() << (kRangeUnitBits + 1) | piece;
-}
-
 std::uint64_t mix(std::uint64_t key) {
     key ^= key >> 32;
     key *= 0x9e3779b97f4a7c15ULL;
@@ -23,6 +17,11 @@ std::uint64_t mix(std::uint64_t key) {
 
 }  // namespace
 
+std::uint64_t range_key(VolumeIndex volume, std::uint64_t unit, unsigned level) {
+    const std::uint64_t piece = 1ULL << (kRangeUnitBits - level) | unit >> level;
+    return volume.value() << (kRangeUnitBits + 1) | piece;
+}
+
 void RangeIndex::add(const UnitRange& range, std::uint32_t value) {
     EVERSTEP_ASSERT(range.volume.value() < kRangeVolumesMax && range.first < kRangeUnitsMax &&
                         range.count <= kRangeUnitsMax - range.first,
@@ -30,13 +29,13 @@ void RangeIndex::add(const UnitRange& range, std::uint32_t value) {
     for_each_piece(range.first, range.count, kRangeLevelMax,
                    [&](std::uint64_t first, unsigned level) {
                        levels_ |= 1U << level;
-                       add_piece(key_of(range.volume, first, level), value);
+                       add_piece(range_key(range.volume, first, level), value);
                    });
 }
 
 std::uint32_t RangeIndex::newest(VolumeIndex volume, std::uint64_t unit, unsigned level) const {
     if (keys_.empty()) return kRangeNone;
-    const std::size_t slot = slot_of(key_of(volume, unit, level));
+    const std::size_t slot = slot_of(range_key(volume, unit, level));
     return keys_[slot] == 0 ? kRangeNone : heads_[slot];
 }
 

@@ -29,6 +29,10 @@ struct UnitRange {
     std::uint64_t count = 0;
 };
 
+// A piece's key: level and index in one number, as in a heap: the piece's index behind a leading
+// one. Never 0.
+[[nodiscard]] std::uint64_t range_key(VolumeIndex volume, std::uint64_t unit, unsigned level);
+
 class RangeIndex {
   public:
     // Covers `range` with `value`, over everything added before. value < kRangeNone.
@@ -44,6 +48,12 @@ class RangeIndex {
     [[nodiscard]] std::uint32_t value(std::uint32_t entry) const { return entries_[entry].value; }
     [[nodiscard]] std::uint32_t older(std::uint32_t entry) const { return entries_[entry].older; }
     [[nodiscard]] std::size_t entry_count() const { return entries_.size(); }
+    // Calls each(key, newest entry) for every key, in no order.
+    template <class Each>
+    void for_each_key(Each each) const {
+        for (std::size_t slot = 0; slot < keys_.size(); ++slot)
+            if (keys_[slot] != 0) each(keys_[slot], heads_[slot]);
+    }
 
   private:
     struct Entry {

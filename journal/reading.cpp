@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "journal/paged_index.hpp"
+
 namespace everstep::journal {
 namespace {
 
@@ -9,9 +11,10 @@ constexpr std::uint64_t kSectorsPerBlock = 1ULL << kBlockLevel;
 constexpr std::uint64_t kSectorsPerChunk = kChunkBytes / kSectorBytes;
 
 // Sectors [first, end) of a unit's payload: one run for each of its checksums.
-void append_unit(std::vector<SectorRun>& out, const SegmentShare& share, std::uint32_t number,
+template <class Share>
+void append_unit(std::vector<SectorRun>& out, const Share& share, std::uint32_t number,
                  const UnitRange& sectors) {
-    const Unit& unit = share.writes->unit(number);
+    const Unit unit = share.writes->unit(number);
     if (unit.zero)
         return append_run(out,
                           {.first = sectors.first, .count = sectors.count, .source = Source::zero});
@@ -37,11 +40,11 @@ void append_unit(std::vector<SectorRun>& out, const SegmentShare& share, std::ui
     }
 }
 
-void append_image(std::vector<SectorRun>& out, const SegmentShare& share,
-                  const UnitRange& sectors) {
-    const BeforeImage* image = share.images->find(sectors.volume, sectors.first >> kBlockLevel);
+template <class Share>
+void append_image(std::vector<SectorRun>& out, const Share& share, const UnitRange& sectors) {
+    const auto image = share.images->find(sectors.volume, sectors.first >> kBlockLevel);
     SectorRun run{.first = sectors.first, .count = sectors.count};
-    if (image == nullptr) {
+    if (!image) {
         run.source = Source::missing;
         run.segment = share.segment;
     } else if (image->zero) {
@@ -59,8 +62,8 @@ void append_image(std::vector<SectorRun>& out, const SegmentShare& share,
 
 // Calls each(part) for the parts of the range in which all sectors have the same writes: whole
 // blocks (or what of them is asked for), single sectors where some unit covers a part of the block.
-template <class Each>
-void for_each_part(const SegmentIndex& writes, const UnitRange& sectors, Each each) {
+template <class Writes, class Each>
+void for_each_part(const Writes& writes, const UnitRange& sectors, Each each) {
     const std::uint64_t end = sectors.first + sectors.count;
     for (std::uint64_t at = sectors.first; at < end;) {
         const std::uint64_t block = at >> kBlockLevel;
@@ -133,22 +136,27 @@ SectorRun part_of(SectorRun run, std::uint64_t first, std::uint64_t end) {
     return run;
 }
 
-void SegmentShare::newest(const UnitRange& sectors, std::vector<SectorRun>& out) const {
+template <class Writes, class Images>
+void ShareOf<Writes, Images>::newest(const UnitRange& sectors, std::vector<SectorRun>& out) const {
     for_each_part(*writes, sectors, [&](const UnitRange& part) {
         const std::uint32_t unit = writes->newest(part.volume, part.first, span);
-        if (unit != kRangeNone) append_unit(out, *this, unit, part);
+        if (unit != kRangeNone && writes->covers(unit, part)) append_unit(out, *this, unit, part);
     });
 }
 
 // With w the first write of the span: what lies before w in the segment lies before the span.
-void SegmentShare::before(const UnitRange& sectors, std::vector<SectorRun>& out) const {
+template <class Writes, class Images>
+void ShareOf<Writes, Images>::before(const UnitRange& sectors, std::vector<SectorRun>& out) const {
     for_each_part(*writes, sectors, [&](const UnitRange& part) {
         if (writes->newest(part.volume, part.first, span) == kRangeNone) return;
         const std::uint32_t unit = writes->newest(part.volume, part.first, {0, span.first});
-        if (unit != kRangeNone) return append_unit(out, *this, unit, part);
-        append_image(out, *this, part);
+        if (unit == kRangeNone) return append_image(out, *this, part);
+        if (writes->covers(unit, part)) append_unit(out, *this, unit, part);
     });
 }
+
+template struct ShareOf<SegmentIndex, BeforeImageIndex>;
+template struct ShareOf<PagedWrites, PagedImages>;
 
 Result<std::vector<SectorRun>> resolve(const ReadPaths& paths, const UnitRange& sectors) {
     std::vector<SectorRun> found;

@@ -79,14 +79,17 @@ inline constexpr std::uint64_t kWindowBytesMax = 1ULL << 20;
 [[nodiscard]] Result<std::vector<SectorRun>> resolve(const ReadPaths& paths,
                                                      const UnitRange& sectors);
 
-// The same two look-ups in one segment's index. `span`: the units of the share.
-struct SegmentShare {
-    const SegmentIndex* writes = nullptr;
-    const BeforeImageIndex* images = nullptr;  // before() only
+// The same two look-ups in one segment's index, in memory or in pages of its file
+// (paged_index.hpp). `span`: the units of the share.
+template <class Writes, class Images>
+struct ShareOf {
+    const Writes* writes = nullptr;
+    const Images* images = nullptr;  // before() only
     std::uint64_t segment = 0;
     UnitSpan span;
     void newest(const UnitRange& sectors, std::vector<SectorRun>& out) const;
     void before(const UnitRange& sectors, std::vector<SectorRun>& out) const;
 };
+using SegmentShare = ShareOf<SegmentIndex, BeforeImageIndex>;
 
 }  // namespace everstep::journal

@@ -62,8 +62,19 @@ class SegmentIndex {
     // The newest unit of the span that covers the sector; kRangeNone if there is none.
     [[nodiscard]] std::uint32_t newest(VolumeIndex volume, std::uint64_t sector,
                                        UnitSpan span) const;
+    // All of the sectors are the unit's.
+    [[nodiscard]] bool covers(std::uint32_t number, const UnitRange& sectors) const {
+        return covers(units_[number], sectors);
+    }
+    [[nodiscard]] static bool covers(const Unit& unit, const UnitRange& sectors) {
+        const std::uint64_t at = sectors.first * kSectorBytes;
+        return unit.volume == sectors.volume.value() && unit.offset.value() <= at &&
+               at + sectors.count * kSectorBytes <= unit.offset.value() + unit.length;
+    }
     // True when the block's sectors may have different writes: some unit covers only a part of it.
     [[nodiscard]] bool split_block(VolumeIndex volume, std::uint64_t block) const;
+    [[nodiscard]] const RangeIndex& sectors() const { return sectors_; }
+    [[nodiscard]] const RangeIndex& split_blocks() const { return split_blocks_; }
 
   private:
     std::vector<Unit> units_;
@@ -90,6 +101,7 @@ class BeforeImageIndex {
     void restore(const BeforeImage& image);
     [[nodiscard]] const std::vector<BeforeImage>& images() const { return images_; }
     [[nodiscard]] std::size_t image_count() const { return images_.size(); }
+    [[nodiscard]] const RangeIndex& blocks() const { return blocks_; }
 
   private:
     std::vector<BeforeImage> images_;

@@ -2,6 +2,7 @@
 // what is fixed is looked up later, without it.
 #include <algorithm>
 
+#include "journal/paged_index.hpp"
 #include "journal/store_impl.hpp"
 
 namespace everstep::journal {
@@ -38,8 +39,8 @@ class FoundShare final : public PathShare {
     std::vector<SectorRun> runs_;
 };
 
-// A segment to which nothing is added any more; what of its indexes is not in memory is fetched
-// when it is asked for.
+// A segment to which nothing is added any more. What of its indexes is not in memory is looked up
+// in the pages of their files; where these are not good, the whole index is fetched.
 class FixedShare final : public PathShare {
   public:
     FixedShare(IndexCache& indexes, const PathSegment& part)
@@ -53,12 +54,16 @@ class FixedShare final : public PathShare {
           images_(part.segment->images) {}
     [[nodiscard]] Status newest(const UnitRange& sectors,
                                 std::vector<SectorRun>& out) const override {
+        if (in_pages([&](const PagedShare& share) { share.newest(sectors, found_); }, false))
+            return take_found(out);
         EVERSTEP_TRY(fetch_index());
         share().newest(sectors, out);
         return {};
     }
     [[nodiscard]] Status before(const UnitRange& sectors,
                                 std::vector<SectorRun>& out) const override {
+        if (in_pages([&](const PagedShare& share) { share.before(sectors, found_); }, true))
+            return take_found(out);
         EVERSTEP_TRY(fetch_index());
         EVERSTEP_TRY(fetch_images());
         share().before(sectors, out);
@@ -66,11 +71,50 @@ class FixedShare final : public PathShare {
     }
 
   private:
+    using PagedShare = ShareOf<PagedWrites, PagedImages>;
+    // One index in pages: what was read of it so far.
+    struct Paged {
+        Paged(std::shared_ptr<const IndexPages> pages, const IndexedFile& file)
+            : of(file), view(std::move(pages)) {}
+        IndexedFile of;
+        PageView view;
+    };
+
+    // False: nothing was found in this way.
+    template <class Look>
+    [[nodiscard]] bool in_pages(Look look, bool with_images) const {
+        if (index_ == nullptr) index_ = indexes_.known_redo(redo_salt_);
+        if (index_ != nullptr || (with_images && images_ != nullptr)) return false;
+        if (!open(FileKind::redo, redo_salt_, redo_pages_)) return false;
+        if (with_images && !open(FileKind::undo, undo_salt_, undo_pages_)) return false;
+        const PagedWrites writes(redo_pages_->view, redo_pages_->of);
+        std::optional<PagedImages> images;
+        if (with_images) images.emplace(undo_pages_->view, undo_pages_->of);
+        if (!span_) span_ = writes.between(after_, to_);
+        found_.clear();
+        look(PagedShare{&writes, images ? &*images : nullptr, number_, *span_});
+        return redo_pages_->view.status().ok() && (!with_images || undo_pages_->view.status().ok());
+    }
+    [[nodiscard]] bool open(FileKind kind, std::uint64_t salt,
+                            std::unique_ptr<Paged>& paged) const {
+        if (paged != nullptr) return paged->view.status().ok();
+        auto pages = indexes_.pages(kind, number_, salt);
+        if (!pages.ok() || *pages == nullptr) return false;
+        paged = std::make_unique<Paged>(std::move(*pages), indexes_.of(number_, salt));
+        return true;
+    }
+    [[nodiscard]] Status take_found(std::vector<SectorRun>& out) const {
+        for (const SectorRun& run : found_) append_run(out, run);
+        return {};
+    }
     [[nodiscard]] Status fetch_index() const {
         if (index_ != nullptr) return {};
         auto found = indexes_.redo(number_, redo_salt_);
         if (!found.ok()) return found.status();
         index_ = std::move(*found);
+        if (is_bad(redo_pages_))
+            indexes_.put(number_, redo_salt_, *index_)
+                .ignore("it is found bad again the next time");
         return {};
     }
     [[nodiscard]] Status fetch_images() const {
@@ -78,7 +122,13 @@ class FixedShare final : public PathShare {
         auto found = indexes_.undo(number_, undo_salt_);
         if (!found.ok()) return found.status();
         images_ = std::move(*found);
+        if (is_bad(undo_pages_))
+            indexes_.put(number_, undo_salt_, *images_)
+                .ignore("it is found bad again the next time");
         return {};
+    }
+    [[nodiscard]] static bool is_bad(const std::unique_ptr<Paged>& paged) {
+        return paged != nullptr && !paged->view.status().ok();
     }
     [[nodiscard]] SegmentShare share() const {
         return {.writes = &index_->writes,
@@ -96,6 +146,10 @@ class FixedShare final : public PathShare {
     // One reader's own: a share is looked through by who asked for it.
     mutable std::shared_ptr<const RedoIndex> index_;
     mutable std::shared_ptr<const BeforeImageIndex> images_;
+    mutable std::unique_ptr<Paged> redo_pages_;
+    mutable std::unique_ptr<Paged> undo_pages_;
+    mutable std::optional<UnitSpan> span_;
+    mutable std::vector<SectorRun> found_;
 };
 
 }  // namespace

@@ -35,6 +35,8 @@ struct StoreOptions {
     std::vector<ByteCount> volume_bytes;  // by VolumeIndex
     ByteCount segment_bytes{64ULL << 20};
     const Clock* clock = nullptr;  // of ages; none: the system's
+    // An index file up to this size is read whole; of a larger one a read looks at pages.
+    ByteCount whole_index_bytes{256ULL << 10};
     // Outlives the store, which writes it in tend(); none: every segment is read at the opening.
     Catalogue* catalogue = nullptr;
 };

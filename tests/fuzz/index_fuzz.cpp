@@ -1,11 +1,14 @@
-// Any bytes as the body of an index file whose checksums are right: an index that packs and unpacks
-// again, or an error.
+// Any bytes as the body of an index file, and as the items of its pages, whose checksums are right:
+// an index that packs and unpacks again, or an error; a look-up that ends.
 #include <array>
 #include <cstdlib>
+#include <memory>
 
 #include "common/base/checksum.hpp"
 #include "common/base/pack.hpp"
-#include "journal/index_file.hpp"
+#include "journal/paged_index.hpp"
+#include "journal/reading.hpp"
+#include "tests/fuzz/bytes_file.hpp"
 
 namespace everstep::journal {
 namespace {
@@ -26,6 +29,37 @@ BodyBytes with_body(BodyBytes empty, Bytes body) {
     return empty;
 }
 
+// The pages of a file whose tables hold these bytes, one behind the other.
+std::shared_ptr<const IndexPages> pages_of(Bytes items, std::span<const std::size_t> item_bytes) {
+    constexpr std::uint64_t kSalt = 7;
+    constexpr std::uint64_t kLevels = 0x2d;
+    PageTables tables(kSalt, kLevels);
+    const std::size_t share = items.size() / item_bytes.size();
+    for (std::size_t n = 0; n < item_bytes.size(); ++n)
+        tables.add(item_bytes[n], items.subspan(n * share, share / item_bytes[n] * item_bytes[n]));
+    auto file = std::make_unique<fuzz::BytesFile>(tables.take());
+    const auto pages = IndexPages::open(std::move(file), {0, kSalt, item_bytes.size()});
+    if (!pages.ok()) std::abort();
+    return *pages;
+}
+
+void look_up(Bytes items, const IndexedFile& of) {
+    constexpr std::size_t kRedo[] = {16, 8, 4, 48, 4, 8, 8};
+    constexpr std::size_t kUndo[] = {16, 8, 32};
+    PageView redo(pages_of(items, kRedo));
+    const PagedWrites writes(redo, of);
+    const UnitSpan span = writes.between({Lsn(3), 0}, {Lsn(1ULL << 40), 1});
+    PageView undo(pages_of(items, kUndo));
+    const PagedImages images(undo, of);
+    const ShareOf<PagedWrites, PagedImages> share{&writes, &images, 7, span};
+    std::vector<SectorRun> runs;
+    share.newest({VolumeIndex(0), 0, 64}, runs);
+    share.before({VolumeIndex(1), 3, 61}, runs);
+    if (!redo.status().ok() || !undo.status().ok()) return;
+    for (const SectorRun& run : runs)
+        if (run.count == 0 || run.end() > 64) std::abort();
+}
+
 }  // namespace
 }  // namespace everstep::journal
 
@@ -39,6 +73,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     if (redo.ok() && !unpack_redo_index(pack_redo_index(of, *redo), of, "again").ok()) std::abort();
     const auto undo = unpack_undo_index(with_body(pack_undo_index(of, {}), body), of, "fuzz");
     if (undo.ok() && !unpack_undo_index(pack_undo_index(of, *undo), of, "again").ok()) std::abort();
+    look_up(body, of);
     // And as a whole file.
     unpack_redo_index(body, of, "raw").status().ignore("any answer will do");
     unpack_undo_index(body, of, "raw").status().ignore("any answer will do");

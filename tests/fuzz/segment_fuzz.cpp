@@ -8,42 +8,10 @@
 #include "journal/record_bodies.hpp"
 #include "journal/record_scan.hpp"
 #include "journal/record_walk.hpp"
+#include "tests/fuzz/bytes_file.hpp"
 
 namespace everstep::journal {
 namespace {
-
-// The fuzzer's bytes behind a good header, as a file that is only read.
-class BytesFile final : public io::File {
-  public:
-    explicit BytesFile(Bytes bytes) : bytes_(bytes.begin(), bytes.end()) {}
-    [[nodiscard]] const std::string& path() const override { return path_; }
-    [[nodiscard]] Status read(std::span<const io::ReadOp> ops) const override {
-        for (const io::ReadOp& op : ops) {
-            if (op.offset.value() > bytes_.size() ||
-                op.to.size() > bytes_.size() - op.offset.value())
-                return {ErrorCode::corrupt, "read past the end"};
-            std::copy_n(bytes_.begin() + static_cast<std::ptrdiff_t>(op.offset.value()),
-                        op.to.size(), op.to.begin());
-        }
-        return {};
-    }
-    [[nodiscard]] Status write(std::span<const io::WriteOp>) override { return denied(); }
-    [[nodiscard]] Status sync() override { return denied(); }
-    [[nodiscard]] Status allocate(ByteOffset, ByteCount) override { return denied(); }
-    [[nodiscard]] Status zero(ByteOffset, ByteCount) override { return denied(); }
-    [[nodiscard]] Status punch(ByteOffset, ByteCount) override { return denied(); }
-    [[nodiscard]] Status resize(ByteCount) override { return denied(); }
-    [[nodiscard]] Result<ByteCount> size() const override { return ByteCount(bytes_.size()); }
-    [[nodiscard]] Result<std::vector<io::DataExtent>> extents(ByteOffset,
-                                                              ByteCount) const override {
-        return denied();
-    }
-
-  private:
-    [[nodiscard]] static Status denied() { return {ErrorCode::io, "read only"}; }
-    std::string path_ = "redo";
-    std::vector<std::byte> bytes_;
-};
 
 void expect_same(Bytes from, const BodyBytes& again) {
     if (!std::equal(from.begin(), from.end(), again.begin(), again.end())) std::abort();
@@ -69,7 +37,7 @@ Status parse_body(const ScannedRecord& record) {
 }
 
 // The walk covers the file: what is no record is a bad range.
-void walk(const BytesFile& file, Bytes input) {
+void walk(const fuzz::BytesFile& file, Bytes input) {
     WalkLimits limits;
     limits.end = input.size();
     const auto end =
@@ -94,7 +62,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     using namespace everstep;
     using namespace everstep::journal;
     const Bytes input = std::as_bytes(std::span(data, size));
-    BytesFile raw(input);
+    fuzz::BytesFile raw(input);
     const auto found = read_header(raw, FileKind::redo);
     if (found.ok()) scan_records(raw, *found, parse_body).status().ignore("any answer will do");
     walk(raw, input);

@@ -8,6 +8,7 @@
 
 #include "common/base/checksum.hpp"
 #include "journal/index_rebuild.hpp"
+#include "journal/paged_index.hpp"
 #include "journal/record_scan.hpp"
 #include "tests/journal/store_lab.hpp"
 
@@ -23,6 +24,7 @@ class IndexFiles : public testing::Test {
   protected:
     IndexFiles() : lab(kSizes, ByteCount(128 << 10)), primary(lab.options.group, kLine, kSizes) {
         rnd.seed(seed_of("IndexFiles", 11));
+        lab.options.whole_index_bytes = ByteCount(0);
         lab.open();
         Tip base;
         base.point = {kLine, Lsn(0)};
@@ -106,6 +108,22 @@ class IndexFiles : public testing::Test {
         std::ifstream in(path, std::ios::binary);
         return {std::istreambuf_iterator<char>(in), {}};
     }
+    // Every item of every table in the pages of a redo or undo index file is there and undamaged.
+    bool read_pages(Bytes content, const IndexedFile& of) const {
+        const auto path = lab.directory.file("pages");
+        put_content(path, {reinterpret_cast<const char*>(content.data()), content.size()});
+        for (const FileKind kind : {FileKind::redo, FileKind::undo}) {
+            const auto pages = open_index_pages(io::system_files(), path, of, kind);
+            if (!pages.ok()) continue;
+            PageView view(*pages);
+            const std::size_t tables = kind == FileKind::redo ? kRedoPageTables : kUndoPageTables;
+            for (std::size_t table = 0; table < tables; ++table)
+                for (std::uint32_t n = 0; n < (*pages)->items(table); ++n)
+                    (void)view.item(table, n);
+            return view.status().ok();
+        }
+        return false;
+    }
     static void put_content(const std::filesystem::path& path, const std::string& content) {
         std::ofstream(path, std::ios::binary | std::ios::trunc) << content;
     }
@@ -164,11 +182,125 @@ TEST_F(IndexFiles, ANewerOneIsMadeAgain) {
     tend();
     const auto file = index_files().front();
     std::string newer = content_of(file);
-    newer[4] = 2;  // a version to come, its checksum right
+    newer[4] = static_cast<char>(kIndexVersion + 1);  // a version to come, its checksum right
     const std::uint32_t crc = crc32c(std::as_bytes(std::span(newer).first(60)));
     std::memcpy(newer.data() + 60, &crc, sizeof crc);
     put_content(file, newer);
     EXPECT_EQ(answers(), before);
+}
+
+// One segment's index: random writes and the before-images of their first blocks.
+struct RandomIndex {
+    RandomIndex(int count, std::mt19937_64& rnd) {
+        for (int n = 1; n <= count; ++n) {
+            Unit unit;
+            unit.volume = static_cast<std::uint16_t>(rnd() % 2);
+            const std::uint64_t sectors = kSizes[unit.volume].value() / kSectorBytes;
+            const std::uint64_t length = rnd() % 9 == 0 ? 129 + rnd() % 200 : 1 + rnd() % 20;
+            unit.lsn = Lsn(static_cast<std::uint64_t>(n) * 2);
+            unit.sub = static_cast<std::uint32_t>(rnd() % 3);
+            unit.offset = ByteOffset(rnd() % (sectors - length) * kSectorBytes);
+            unit.length = static_cast<std::uint32_t>(length * kSectorBytes);
+            unit.crc = static_cast<std::uint32_t>(rnd());
+            unit.zero = rnd() % 5 == 0;
+            const std::vector<std::byte> payload(unit.zero ? 0 : unit.length, std::byte{7});
+            redo.writes.add(unit, payload);
+            const std::uint64_t block = unit.offset.value() / kBlockBytes;
+            if (images.find(VolumeIndex(unit.volume), block) == nullptr)
+                images.restore({.at = ByteOffset(static_cast<std::uint64_t>(n) * kBlockBytes),
+                                .block = block,
+                                .blocks = 1,
+                                .crc = static_cast<std::uint32_t>(rnd()),
+                                .volume = unit.volume,
+                                .zero = rnd() % 4 == 0});
+        }
+        newest = {Lsn(static_cast<std::uint64_t>(count) * 2 + 2), 0};
+    }
+    RedoIndex redo;
+    BeforeImageIndex images;
+    Position newest;
+};
+
+// Calls each(volume, n) for n of the `unit_bytes` of every volume.
+template <class Each>
+void for_all(std::uint64_t unit_bytes, Each each) {
+    for (std::size_t v = 0; v < kSizes.size(); ++v)
+        for (std::uint64_t n = 0; n < kSizes[v].value() / unit_bytes; ++n) each(VolumeIndex(v), n);
+}
+
+void expect_same_writes(const RandomIndex& index, const PagedWrites& paged, std::mt19937_64& rnd) {
+    const SegmentIndex& memory = index.redo.writes;
+    ASSERT_EQ(paged.unit_count(), memory.unit_count());
+    for (std::uint32_t n = 0; n < memory.unit_count(); ++n) {
+        ASSERT_EQ(paged.unit(n).position(), memory.unit(n).position());
+        ASSERT_EQ(paged.unit(n).payload_at, memory.unit(n).payload_at);
+        if (!memory.unit(n).zero && memory.unit(n).length > kChunkBytes) {
+            ASSERT_EQ(paged.chunk_crc(paged.unit(n), 1), memory.chunk_crc(memory.unit(n), 1));
+        }
+    }
+    for (int n = 0; n < 5; ++n) {
+        const std::uint64_t top = index.newest.lsn.value();
+        Position after{Lsn(rnd() % top), static_cast<std::uint32_t>(rnd() % 3)};
+        Position to{Lsn(rnd() % top), static_cast<std::uint32_t>(rnd() % 3)};
+        if (to < after) std::swap(after, to);
+        const UnitSpan span = memory.between(after, to);
+        const UnitSpan found = paged.between(after, to);
+        ASSERT_EQ(std::pair(found.first, found.last), std::pair(span.first, span.last));
+        for_all(kSectorBytes, [&](VolumeIndex volume, std::uint64_t sector) {
+            EXPECT_EQ(paged.newest(volume, sector, span), memory.newest(volume, sector, span));
+        });
+    }
+    for_all(kBlockBytes, [&](VolumeIndex volume, std::uint64_t block) {
+        EXPECT_EQ(paged.split_block(volume, block), memory.split_block(volume, block));
+    });
+}
+
+// The look-ups in pages give what those in memory give, for every sector and any span.
+TEST_F(IndexFiles, PagesAnswerAsMemoryDoes) {
+    for (const int count : {0, 1, 8, 128, 2048}) {
+        const RandomIndex index(count, rnd);
+        const IndexedFile of{lab.options.group, 9, 77, kSizes};
+        const auto view_of = [&](FileKind kind, const BodyBytes& content) {
+            const auto path = lab.directory.file(kind == FileKind::redo ? "redo" : "undo");
+            put_content(path, {reinterpret_cast<const char*>(content.data()), content.size()});
+            const auto pages = open_index_pages(io::system_files(), path, of, kind);
+            EXPECT_TRUE(pages.ok()) << pages.status().message();
+            return PageView(*pages);
+        };
+        PageView redo = view_of(FileKind::redo, pack_redo_index(of, index.redo));
+        PageView undo = view_of(FileKind::undo, pack_undo_index(of, index.images));
+        expect_same_writes(index, PagedWrites(redo, of), rnd);
+        const PagedImages images(undo, of);
+        for_all(kBlockBytes, [&](VolumeIndex volume, std::uint64_t block) {
+            const BeforeImage* wanted = index.images.find(volume, block);
+            const auto found = images.find(volume, block);
+            ASSERT_EQ(found.has_value(), wanted != nullptr) << block;
+            EXPECT_TRUE(!found || (found->at == wanted->at && found->zero == wanted->zero));
+        });
+        EXPECT_TRUE(redo.status().ok() && undo.status().ok());
+    }
+}
+
+// Pages that are damaged while the list before them is whole: the answers are the same, and the
+// file is whole again.
+TEST_F(IndexFiles, DamagedPagesAreMended) {
+    const std::string before = answers();
+    tend();
+    std::size_t mended = 0;
+    const auto files = index_files();
+    for (const auto& file : {files.front(), files.back()}) {
+        const std::string right = content_of(file);
+        std::string bad = right;
+        bad[bad.size() - 4000] = static_cast<char>(bad[bad.size() - 4000] ^ 1);
+        put_content(file, bad);
+        lab.reopen();
+        for (Lsn lsn(0); lsn <= primary.head(); lsn = lsn + 5)
+            ASSERT_EQ(lab.compare({kLine, lsn}, primary.image(lsn)), "") << lsn.value();
+        EXPECT_EQ(answers(), before);
+        if (content_of(file) == right) ++mended;
+        put_content(file, right);
+    }
+    EXPECT_GT(mended, 0U);
 }
 
 TEST_F(IndexFiles, EveryFlippedByteAndEveryTruncationIsFound) {
@@ -196,11 +328,20 @@ TEST_F(IndexFiles, EveryFlippedByteAndEveryTruncationIsFound) {
         const auto read = [&](Bytes bytes) {
             return unpack_redo_index(bytes, of, "x").ok() || unpack_undo_index(bytes, of, "x").ok();
         };
-        for (std::size_t at = 0; at < whole.size(); ++at) {
+        std::uint64_t body = 0;
+        std::memcpy(&body, whole.data() + 48, sizeof body);
+        for (std::size_t at = 0; at < 64 + body; ++at) {
             BodyBytes one = whole;
             one[at] ^= std::byte{0x10};
             EXPECT_FALSE(read(one)) << at;
             EXPECT_FALSE(read(Bytes(whole).first(at))) << at;
+        }
+        EXPECT_TRUE(read_pages(whole, of));
+        for (std::size_t at = align_up(64 + body, kIndexPageBytes); at < whole.size(); at += 61) {
+            BodyBytes one = whole;
+            one[at] ^= std::byte{0x10};
+            EXPECT_FALSE(read_pages(one, of)) << at;
+            EXPECT_FALSE(read_pages(Bytes(whole).first(at), of)) << at;
         }
     }
     IndexedFile other = of;

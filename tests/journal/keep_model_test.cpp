@@ -17,6 +17,7 @@ class Model {
   public:
     explicit Model(std::uint64_t seed) : rnd_(seed), lab_(kSizes, ByteCount(segment_bytes())) {
         lab_.options.clock = &clock_;
+        if (pick(2) == 0) lab_.options.whole_index_bytes = ByteCount(0);
         lab_.open();
         lines_.push_back(std::make_unique<Primary>(lab_.options.group, test_uuid(1), kSizes));
         Tip base;

@@ -40,6 +40,7 @@ std::span<const ModelWorld::Operation> ModelWorld::operations() {
 ModelWorld::ModelWorld(std::uint64_t seed, const testing::TestPartResultArray& results)
     : rnd_(seed), results_(results), lab_(kSizes, segment_bytes(seed)) {
     lab_.files = &disk_;
+    if (seed % 2 == 0) lab_.options.whole_index_bytes = ByteCount(0);
     lab_.open();
     lines_.push_back(std::make_unique<Primary>(lab_.options.group, test_uuid(1), kSizes));
     Tip base;

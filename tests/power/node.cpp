@@ -13,6 +13,7 @@ Status Node::open() {
     options.volume_bytes = options_.sizes;
     options.segment_bytes = options_.segment_bytes;
     options.catalogue = &catalogue_;
+    options.whole_index_bytes = options_.whole_index_bytes;
     auto store = journal::Store::open(disk_, options, report_);
     if (!store.ok()) return store.status();
     store_ = std::move(*store);

@@ -26,6 +26,7 @@ struct NodeOptions {
     std::vector<ByteCount> sizes;
     ByteCount segment_bytes;
     Uuid group;
+    ByteCount whole_index_bytes{0};  // every read of an index file by its pages
 };
 
 inline constexpr const char* kStoreDirectory = "/store";

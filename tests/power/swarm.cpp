@@ -132,6 +132,7 @@ NodeOptions small_node(std::uint64_t seed) {
     node.sizes = {ByteCount(48 << 10), ByteCount(23 * kSectorBytes)};
     node.segment_bytes = ByteCount((24 + seed / 2 % 4 * 8) << 10);
     node.group = journal::lab::test_uuid(0x11);
+    if (seed % 4 < 2) node.whole_index_bytes = ByteCount(1 << 20);
     return node;
 }
 
