@@ -72,12 +72,12 @@ class FixedShare final : public PathShare {
 
   private:
     using PagedShare = ShareOf<PagedWrites, PagedImages>;
-    // One index in pages: what was read of it so far.
+    // One index in pages: what was read of it so far, or that it is no good.
     struct Paged {
-        Paged(std::shared_ptr<const IndexPages> pages, const IndexedFile& file)
-            : of(file), view(std::move(pages)) {}
-        IndexedFile of;
-        PageView view;
+        std::optional<IndexedFile> of;
+        std::optional<PageView> view;
+        bool bad = false;
+        [[nodiscard]] bool is_bad() const { return bad || (view && !view->status().ok()); }
     };
 
     // False: nothing was found in this way.
@@ -87,20 +87,21 @@ class FixedShare final : public PathShare {
         if (index_ != nullptr || (with_images && images_ != nullptr)) return false;
         if (!open(FileKind::redo, redo_salt_, redo_pages_)) return false;
         if (with_images && !open(FileKind::undo, undo_salt_, undo_pages_)) return false;
-        const PagedWrites writes(redo_pages_->view, redo_pages_->of);
+        const PagedWrites writes(*redo_pages_.view, *redo_pages_.of);
         std::optional<PagedImages> images;
-        if (with_images) images.emplace(undo_pages_->view, undo_pages_->of);
+        if (with_images) images.emplace(*undo_pages_.view, *undo_pages_.of);
         if (!span_) span_ = writes.between(after_, to_);
         found_.clear();
         look(PagedShare{&writes, images ? &*images : nullptr, number_, *span_});
-        return redo_pages_->view.status().ok() && (!with_images || undo_pages_->view.status().ok());
+        return !redo_pages_.is_bad() && !(with_images && undo_pages_.is_bad());
     }
-    [[nodiscard]] bool open(FileKind kind, std::uint64_t salt,
-                            std::unique_ptr<Paged>& paged) const {
-        if (paged != nullptr) return paged->view.status().ok();
+    [[nodiscard]] bool open(FileKind kind, std::uint64_t salt, Paged& paged) const {
+        if (paged.view || paged.bad) return !paged.is_bad();
         auto pages = indexes_.pages(kind, number_, salt);
+        paged.bad = pages.status().code() == ErrorCode::corrupt;
         if (!pages.ok() || *pages == nullptr) return false;
-        paged = std::make_unique<Paged>(std::move(*pages), indexes_.of(number_, salt));
+        paged.of = indexes_.of(number_, salt);
+        paged.view.emplace(std::move(*pages));
         return true;
     }
     [[nodiscard]] Status take_found(std::vector<SectorRun>& out) const {
@@ -112,7 +113,7 @@ class FixedShare final : public PathShare {
         auto found = indexes_.redo(number_, redo_salt_);
         if (!found.ok()) return found.status();
         index_ = std::move(*found);
-        if (is_bad(redo_pages_))
+        if (redo_pages_.is_bad())
             indexes_.put(number_, redo_salt_, *index_)
                 .ignore("it is found bad again the next time");
         return {};
@@ -122,13 +123,10 @@ class FixedShare final : public PathShare {
         auto found = indexes_.undo(number_, undo_salt_);
         if (!found.ok()) return found.status();
         images_ = std::move(*found);
-        if (is_bad(undo_pages_))
+        if (undo_pages_.is_bad())
             indexes_.put(number_, undo_salt_, *images_)
                 .ignore("it is found bad again the next time");
         return {};
-    }
-    [[nodiscard]] static bool is_bad(const std::unique_ptr<Paged>& paged) {
-        return paged != nullptr && !paged->view.status().ok();
     }
     [[nodiscard]] SegmentShare share() const {
         return {.writes = &index_->writes,
@@ -146,8 +144,8 @@ class FixedShare final : public PathShare {
     // One reader's own: a share is looked through by who asked for it.
     mutable std::shared_ptr<const RedoIndex> index_;
     mutable std::shared_ptr<const BeforeImageIndex> images_;
-    mutable std::unique_ptr<Paged> redo_pages_;
-    mutable std::unique_ptr<Paged> undo_pages_;
+    mutable Paged redo_pages_;
+    mutable Paged undo_pages_;
     mutable std::optional<UnitSpan> span_;
     mutable std::vector<SectorRun> found_;
 };

@@ -292,6 +292,7 @@ TEST_F(IndexFiles, DamagedPagesAreMended) {
         const std::string right = content_of(file);
         std::string bad = right;
         bad[bad.size() - 4000] = static_cast<char>(bad[bad.size() - 4000] ^ 1);
+        if (mended == 1) bad.resize(bad.size() / kIndexPageBytes * kIndexPageBytes / 2);
         put_content(file, bad);
         lab.reopen();
         for (Lsn lsn(0); lsn <= primary.head(); lsn = lsn + 5)
@@ -300,7 +301,7 @@ TEST_F(IndexFiles, DamagedPagesAreMended) {
         if (content_of(file) == right) ++mended;
         put_content(file, right);
     }
-    EXPECT_GT(mended, 0U);
+    EXPECT_EQ(mended, 2U);
 }
 
 TEST_F(IndexFiles, EveryFlippedByteAndEveryTruncationIsFound) {
