@@ -93,6 +93,7 @@ Status Recovery::open_file(FileKind kind, std::uint64_t number, CheckedHeader& h
     if (header.header.segment != number)
         return {ErrorCode::corrupt, file_->path() + ": its header says segment " +
                                         std::to_string(header.header.segment)};
+    EVERSTEP_TRY(check_known(header));
     const auto size = file_->size();
     if (!size.ok()) return size.status();
     if (size->value() < header.header.file_bytes.value())

@@ -10,8 +10,8 @@
 //    truncated (undo), and synced, before anything is written behind it;
 //  - which segments there have to be says the newest `kept` record (recovery_kept.cpp); a file that
 //  it does not name was being dropped when the program ended, and goes before anything is read;
-//  - with a catalogue (catalogue.hpp), a sealed file that it describes, and whose header bears the
-//  salt that it names, is not read; the newest segment always is;
+//  - with a catalogue (catalogue.hpp), a sealed file that it describes is not read; the newest
+//  segment always is. Every header has to bear the salt that it names;
 //  - what was found counts as durable only after it was written again and synced here, and the
 //    directory with it: the process that wrote it may have ended before its sync, or after one that
 //    failed.
@@ -55,6 +55,7 @@ class Recovery {
     // recovery_catalogue.cpp
     void learn_catalogue();
     void begin_known();
+    [[nodiscard]] Status check_known(const CheckedHeader& header) const;
     [[nodiscard]] Result<bool> recover_known(std::uint64_t number);
     [[nodiscard]] Status fetch_indexes(Segment& segment, const CheckedHeader& undo);
     [[nodiscard]] Status recover_segment(std::uint64_t number, bool newest);

@@ -23,28 +23,42 @@ void Recovery::learn_catalogue() {
     s_.options.catalogue->clear().ignore("it is written anew, or refused again, later");
 }
 
-// What every segment's records would say first. Timelines: the newest head names all of them.
+// What every segment's records would say first. Timelines: the newest head names all of them. A
+// catalogue that describes nothing of what is here may be another store's: its position is not
+// believed.
 void Recovery::begin_known() {
+    const auto is_here = [&](const auto& entry) {
+        return std::find(redo_.begin(), redo_.end(), entry.first) != redo_.end();
+    };
+    for (const auto& entry : known_->entries)
+        if (!is_here(entry)) s_.dropped_numbers.push_back(entry.first);
+    if (s_.dropped_numbers.size() == known_->entries.size()) return known_.reset();
     for (const TimelineInfo& timeline : timelines_)
         if (!timeline.id.nil() && !s_.history.topology().knows(timeline.id))
             s_.history.take_timeline(timeline);
     sequence_max_ = position_sequence_ = known_->state.sequence;
     position_ = known_->state.position;
-    for (const auto& [number, entry] : known_->entries)
-        if (std::find(redo_.begin(), redo_.end(), number) == redo_.end())
-            s_.dropped_numbers.push_back(number);
 }
 
-// False: the catalogue does not have it, or has another use of its files.
+// A number is given once: under another salt it is another store's.
+Status Recovery::check_known(const CheckedHeader& header) const {
+    if (!known_) return {};
+    const auto found = known_->entries.find(header.header.segment);
+    if (found == known_->entries.end()) return {};
+    const bool redo = header.header.kind == FileKind::redo;
+    const FileState& wanted = redo ? found->second.redo : found->second.undo;
+    if (envelope_salt(header.header.salt) == wanted.salt) return {};
+    return {ErrorCode::corrupt, file_->path() + ": the catalogue is of another store's"};
+}
+
+// False: the catalogue does not have it.
 Result<bool> Recovery::recover_known(std::uint64_t number) {
     const auto found = known_->entries.find(number);
     if (found == known_->entries.end()) return false;
     const CatalogueEntry& entry = found->second;
     CheckedHeader header;
     EVERSTEP_TRY(open_file(FileKind::redo, number, header));
-    if (envelope_salt(header.header.salt) != entry.redo.salt) return false;
     EVERSTEP_TRY(open_file(FileKind::undo, number, header));
-    if (envelope_salt(header.header.salt) != entry.undo.salt) return false;
     if (!s_.history.topology().knows(entry.timeline))
         return Status(ErrorCode::corrupt, s_.path_of(file_name(FileKind::redo, number)) +
                                               ": the catalogue names timeline " +

@@ -383,6 +383,39 @@ TEST_F(Catalogued, OneThatDoesNotFitIsDropped) {
     EXPECT_TRUE(lab.report.empty());
 }
 
+// A catalogue that was left behind by another store of the group: what it says of segments of the
+// same number, and of the replica, is not believed.
+TEST_F(Catalogued, AnotherStoresIsNotBelieved) {
+    lab.take_some(60);
+    tend();
+    const MemoryCatalogue left = catalogue;
+    ASSERT_GT(left.states().back()->entries.size(), 4U);
+    for (const std::size_t frames : {1, 30, 90}) {
+        MemoryCatalogue foreign = left;
+        KeepLab other;
+        other.begin();
+        other.take_some(frames);
+        other.store.reset();
+        other.options.catalogue = &foreign;
+        other.report.clear();
+        other.open();
+        EXPECT_EQ(other.store->replica().high.lsn, other.primary.head());
+        EXPECT_EQ(other.check_all(), other.primary.head().value() + 1);
+        EXPECT_EQ(other.report.size(), 1U) << frames;
+        EXPECT_EQ(foreign.clears, 1U);
+    }
+    // One that has nothing of what is here says nothing of the replica either.
+    CatalogueChange gone{left.states().back()->state, {some_entry(1000)}, {}};
+    for (const auto& [number, entry] : left.states().back()->entries) gone.gone.push_back(number);
+    ASSERT_TRUE(catalogue.change(lab.options.group, gone).ok());
+    lab.report.clear();
+    lab.reopen();
+    EXPECT_TRUE(lab.report.empty()) << lab.report[0];
+    EXPECT_EQ(lab.check_all(), lab.primary.head().value() + 1);
+    tend();
+    EXPECT_FALSE(catalogue.load(lab.options.group)->entries.contains(1000));
+}
+
 TEST_F(Catalogued, AFailedChangeIsTriedAgain) {
     class Failing final : public Catalogue {
       public:
