@@ -20,7 +20,7 @@ RecordWriter::RecordWriter(Setup setup)
     : setup_(std::move(setup)), written_(setup_.tail), staged_tail_(setup_.tail) {}
 
 std::uint64_t RecordWriter::next_record_at() const {
-    return staged_.size() == 0 ? align_up(written_.end, kBatchAlign) : staged_tail_.end;
+    return staged_bytes() == 0 ? align_up(written_.end, kBatchAlign) : staged_tail_.end;
 }
 
 bool RecordWriter::fits(std::uint64_t body_bytes) const {
@@ -29,7 +29,7 @@ bool RecordWriter::fits(std::uint64_t body_bytes) const {
     return end + kBatchAlign <= setup_.capacity.value();
 }
 
-ByteOffset RecordWriter::stage(RecordKind kind, std::span<const Bytes> parts) {
+ByteOffset RecordWriter::stage_envelope(RecordKind kind, std::span<const Bytes> parts) {
     const std::uint64_t at = next_record_at();
     std::uint64_t body_bytes = 0;
     std::uint32_t body_crc = 0;
@@ -47,19 +47,58 @@ ByteOffset RecordWriter::stage(RecordKind kind, std::span<const Bytes> parts) {
                             .body_crc = body_crc};
     std::array<std::byte, kEnvelopeBytes> packed{};
     staged_tail_.crc = pack_envelope(envelope, packed);
-    staged_.append(packed);
-    for (const Bytes part : parts) staged_.append(part);
-    append_zeroes(staged_, record_bytes(body_bytes) - kEnvelopeBytes - body_bytes);
     staged_tail_.end = at + record_bytes(body_bytes);
+    staged_.append(packed);
     return ByteOffset(at + kEnvelopeBytes);
+}
+
+void RecordWriter::end_record(std::uint64_t body_bytes) {
+    append_zeroes(staged_, record_bytes(body_bytes) - kEnvelopeBytes - body_bytes);
+}
+
+ByteOffset RecordWriter::stage(RecordKind kind, std::span<const Bytes> parts) {
+    const ByteOffset body_at = stage_envelope(kind, parts);
+    std::uint64_t body_bytes = 0;
+    for (const Bytes part : parts) {
+        staged_.append(part);
+        body_bytes += part.size();
+    }
+    end_record(body_bytes);
+    return body_at;
+}
+
+ByteOffset RecordWriter::stage_borrowed(RecordKind kind, Bytes body) {
+    if (body.size() < kBorrowedBytesMin) return stage(kind, body);
+    const ByteOffset body_at = stage_envelope(kind, {&body, 1});
+    borrowed_.push_back({staged_.size(), body});
+    borrowed_bytes_ += body.size();
+    end_record(body.size());
+    return body_at;
+}
+
+// What was copied and what was borrowed, in the order of their places.
+std::vector<io::WriteOp> RecordWriter::staged_ops(ByteOffset at) const {
+    std::vector<io::WriteOp> ops;
+    std::size_t from = 0;
+    const auto add = [&](Bytes bytes) {
+        if (!bytes.empty()) ops.push_back({at, bytes});
+        at = at + bytes.size();
+    };
+    for (const Borrowed& one : borrowed_) {
+        add(staged_.bytes().subspan(from, one.behind - from));
+        add(one.bytes);
+        from = one.behind;
+    }
+    add(staged_.bytes().subspan(from));
+    return ops;
 }
 
 Status RecordWriter::write() {
     EVERSTEP_TRY(failure_);
-    if (staged_.size() == 0) return {};
+    if (staged_bytes() == 0) return {};
     const std::uint64_t at = align_up(written_.end, kBatchAlign);
-    append_zeroes(staged_, align_up(staged_.size(), kBatchAlign) - staged_.size());
-    const Status status = setup_.file->write_at(ByteOffset(at), staged_.bytes());
+    append_zeroes(staged_, align_up(staged_bytes(), kBatchAlign) - staged_bytes());
+    const Status status = setup_.file->write(staged_ops(ByteOffset(at)));
     if (!status.ok()) {
         drop_staged();
         return status;
@@ -87,6 +126,8 @@ Status RecordWriter::cut() {
 void RecordWriter::drop_staged() {
     if (staged_.capacity() > kStagedBytesKept) staged_ = Buffer();
     staged_.clear();
+    borrowed_.clear();
+    borrowed_bytes_ = 0;
     staged_tail_ = written_;
 }
 

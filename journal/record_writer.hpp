@@ -13,12 +13,16 @@
 
 #include <atomic>
 #include <memory>
+#include <vector>
 
 #include "common/base/buffer.hpp"
 #include "common/io/file.hpp"
 #include "journal/record_format.hpp"
 
 namespace everstep::journal {
+
+// A shorter body is quicker copied than written by itself.
+inline constexpr std::size_t kBorrowedBytesMin = 256U << 10;
 
 // Where a file's chain of records ends.
 struct LogTail {
@@ -43,7 +47,10 @@ class RecordWriter {
     // the file.
     ByteOffset stage(RecordKind kind, std::span<const Bytes> parts);
     ByteOffset stage(RecordKind kind, Bytes body) { return stage(kind, {&body, 1}); }
-    [[nodiscard]] std::uint64_t staged_bytes() const { return staged_.size(); }
+    // The same without a copy of a body from kBorrowedBytesMin on: it stays valid and as it is
+    // until write() or drop_staged().
+    ByteOffset stage_borrowed(RecordKind kind, Bytes body);
+    [[nodiscard]] std::uint64_t staged_bytes() const { return staged_.size() + borrowed_bytes_; }
     [[nodiscard]] Status write();
     [[nodiscard]] Status sync();
     [[nodiscard]] Status cut();  // gives back what an earlier use left behind the tail
@@ -54,9 +61,18 @@ class RecordWriter {
     [[nodiscard]] bool clean() const { return written_.synced_to == written_.end; }
 
   private:
+    struct Borrowed {
+        std::size_t behind = 0;  // so many bytes of staged_
+        Bytes bytes;
+    };
     [[nodiscard]] std::uint64_t next_record_at() const;
+    ByteOffset stage_envelope(RecordKind kind, std::span<const Bytes> parts);
+    void end_record(std::uint64_t body_bytes);
+    [[nodiscard]] std::vector<io::WriteOp> staged_ops(ByteOffset at) const;
     Setup setup_;
-    Buffer staged_;
+    Buffer staged_;  // what was copied
+    std::vector<Borrowed> borrowed_;
+    std::uint64_t borrowed_bytes_ = 0;
     LogTail written_;      // what is in the file
     LogTail staged_tail_;  // what will be when the staged batch is
     Status failure_;
