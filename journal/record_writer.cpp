@@ -77,11 +77,11 @@ ByteOffset RecordWriter::stage_borrowed(RecordKind kind, Bytes body) {
 }
 
 // What was copied and what was borrowed, in the order of their places.
-std::vector<io::WriteOp> RecordWriter::staged_ops(ByteOffset at) const {
-    std::vector<io::WriteOp> ops;
+void RecordWriter::list_ops(ByteOffset at) {
+    ops_.clear();
     std::size_t from = 0;
     const auto add = [&](Bytes bytes) {
-        if (!bytes.empty()) ops.push_back({at, bytes});
+        if (!bytes.empty()) ops_.push_back({at, bytes});
         at = at + bytes.size();
     };
     for (const Borrowed& one : borrowed_) {
@@ -90,7 +90,6 @@ std::vector<io::WriteOp> RecordWriter::staged_ops(ByteOffset at) const {
         from = one.behind;
     }
     add(staged_.bytes().subspan(from));
-    return ops;
 }
 
 Status RecordWriter::write() {
@@ -98,7 +97,8 @@ Status RecordWriter::write() {
     if (staged_bytes() == 0) return {};
     const std::uint64_t at = align_up(written_.end, kBatchAlign);
     append_zeroes(staged_, align_up(staged_bytes(), kBatchAlign) - staged_bytes());
-    const Status status = setup_.file->write(staged_ops(ByteOffset(at)));
+    list_ops(ByteOffset(at));
+    const Status status = setup_.file->write(ops_);
     if (!status.ok()) {
         drop_staged();
         return status;

@@ -68,13 +68,14 @@ class RecordWriter {
     [[nodiscard]] std::uint64_t next_record_at() const;
     ByteOffset stage_envelope(RecordKind kind, std::span<const Bytes> parts);
     void end_record(std::uint64_t body_bytes);
-    [[nodiscard]] std::vector<io::WriteOp> staged_ops(ByteOffset at) const;
+    void list_ops(ByteOffset at);
     Setup setup_;
     Buffer staged_;  // what was copied
     std::vector<Borrowed> borrowed_;
     std::uint64_t borrowed_bytes_ = 0;
-    LogTail written_;      // what is in the file
-    LogTail staged_tail_;  // what will be when the staged batch is
+    std::vector<io::WriteOp> ops_;  // of the batch that is written; kept for its memory
+    LogTail written_;               // what is in the file
+    LogTail staged_tail_;           // what will be when the staged batch is
     Status failure_;
 };
 
