@@ -124,15 +124,17 @@ Status IndexCache::remove(std::uint64_t segment) {
 }
 
 Status IndexCache::put(std::uint64_t segment, std::uint64_t salt, const RedoIndex& index) {
-    forget_pages(segment);
-    return write_index(files_, index_path(FileKind::redo_index, segment),
-                       pack_redo_index(of(segment, salt), index));
+    const Status written = write_index(files_, index_path(FileKind::redo_index, segment),
+                                       pack_redo_index(of(segment, salt), index));
+    forget_pages(segment);  // of the file before
+    return written;
 }
 
 Status IndexCache::put(std::uint64_t segment, std::uint64_t salt, const BeforeImageIndex& images) {
-    forget_pages(segment);
-    return write_index(files_, index_path(FileKind::undo_index, segment),
-                       pack_undo_index(of(segment, salt), images));
+    const Status written = write_index(files_, index_path(FileKind::undo_index, segment),
+                                       pack_undo_index(of(segment, salt), images));
+    forget_pages(segment);  // of the file before
+    return written;
 }
 
 }  // namespace everstep::journal
