@@ -18,6 +18,7 @@
 #pragma once
 
 #include <map>
+#include <unordered_set>
 
 #include "journal/catalogue.hpp"
 #include "journal/kept.hpp"
@@ -77,7 +78,8 @@ class Recovery {
     std::vector<std::string>& report_;
     std::vector<std::uint64_t> redo_;  // condensed ones first, then in the order of their numbers
     std::vector<std::uint64_t> undo_;
-    std::vector<std::uint64_t> indexed_;  // segments with index files
+    std::unordered_set<std::uint64_t> here_;  // the numbers of redo_
+    std::vector<std::uint64_t> indexed_;      // segments with index files
     std::vector<std::uint64_t> condensed_redo_;
     std::vector<std::uint64_t> condensed_undo_;
     std::optional<KeptBody> kept_;         // none: a store in which nothing was ever dropped

@@ -1,6 +1,4 @@
 // Recovery: what the catalogue says is not read again.
-#include <algorithm>
-
 #include "journal/recovery.hpp"
 
 namespace everstep::journal {
@@ -27,11 +25,8 @@ void Recovery::learn_catalogue() {
 // catalogue that describes nothing of what is here may be another store's: its position is not
 // believed.
 void Recovery::begin_known() {
-    const auto is_here = [&](const auto& entry) {
-        return std::find(redo_.begin(), redo_.end(), entry.first) != redo_.end();
-    };
-    for (const auto& entry : known_->entries)
-        if (!is_here(entry)) s_.dropped_numbers.push_back(entry.first);
+    for (const auto& [number, entry] : known_->entries)
+        if (!here_.contains(number)) s_.dropped_numbers.push_back(number);
     if (s_.dropped_numbers.size() == known_->entries.size()) return known_.reset();
     for (const TimelineInfo& timeline : timelines_)
         if (!timeline.id.nil() && !s_.history.topology().knows(timeline.id))

@@ -115,14 +115,14 @@ Status Recovery::check_numbers() {
             return missing(FileKind::undo, number);
     }
     redo_.insert(redo_.begin(), condensed_redo_.begin(), condensed_redo_.end());
+    here_.insert(redo_.begin(), redo_.end());
     return {};
 }
 
 // Index files of segments that are not kept.
 Status Recovery::drop_indexes() const {
     for (const std::uint64_t number : indexed_)
-        if (std::find(redo_.begin(), redo_.end(), number) == redo_.end())
-            EVERSTEP_TRY(s_.indexes.remove(number));
+        if (!here_.contains(number)) EVERSTEP_TRY(s_.indexes.remove(number));
     return {};
 }
 
