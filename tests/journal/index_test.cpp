@@ -10,6 +10,7 @@
 #include "journal/index_rebuild.hpp"
 #include "journal/paged_index.hpp"
 #include "journal/record_scan.hpp"
+#include "tests/fuzz/bytes_file.hpp"
 #include "tests/journal/store_lab.hpp"
 
 namespace everstep::journal::lab {
@@ -108,21 +109,14 @@ class IndexFiles : public testing::Test {
         std::ifstream in(path, std::ios::binary);
         return {std::istreambuf_iterator<char>(in), {}};
     }
-    // Every item of every table in the pages of a redo or undo index file is there and undamaged.
-    bool read_pages(Bytes content, const IndexedFile& of) const {
-        const auto path = lab.directory.file("pages");
-        put_content(path, {reinterpret_cast<const char*>(content.data()), content.size()});
-        for (const FileKind kind : {FileKind::redo, FileKind::undo}) {
-            const auto pages = open_index_pages(io::system_files(), path, of, kind);
-            if (!pages.ok()) continue;
-            PageView view(*pages);
-            const std::size_t tables = kind == FileKind::redo ? kRedoPageTables : kUndoPageTables;
-            for (std::size_t table = 0; table < tables; ++table)
-                for (std::uint32_t n = 0; n < (*pages)->items(table); ++n)
-                    (void)view.item(table, n);
-            return view.status().ok();
-        }
-        return false;
+    // Every item of every table in these pages is there and undamaged.
+    static bool read_pages(Bytes content, const IndexPages::Place& place) {
+        const auto pages = IndexPages::open(std::make_unique<fuzz::BytesFile>(content), place);
+        if (!pages.ok()) return false;
+        PageView view(*pages);
+        for (std::size_t table = 0; table < place.tables; ++table)
+            for (std::uint32_t n = 0; n < (*pages)->items(table); ++n) (void)view.item(table, n);
+        return view.status().ok();
     }
     static void put_content(const std::filesystem::path& path, const std::string& content) {
         std::ofstream(path, std::ios::binary | std::ios::trunc) << content;
@@ -325,7 +319,8 @@ TEST_F(IndexFiles, EveryFlippedByteAndEveryTruncationIsFound) {
     const BodyBytes undo = pack_undo_index(of, images);
     ASSERT_TRUE(unpack_redo_index(redo, of, "x").ok());
     ASSERT_TRUE(unpack_undo_index(undo, of, "x").ok());
-    for (const BodyBytes& whole : {redo, undo}) {
+    for (const FileKind kind : {FileKind::redo, FileKind::undo}) {
+        const BodyBytes& whole = kind == FileKind::redo ? redo : undo;
         const auto read = [&](Bytes bytes) {
             return unpack_redo_index(bytes, of, "x").ok() || unpack_undo_index(bytes, of, "x").ok();
         };
@@ -337,12 +332,15 @@ TEST_F(IndexFiles, EveryFlippedByteAndEveryTruncationIsFound) {
             EXPECT_FALSE(read(one)) << at;
             EXPECT_FALSE(read(Bytes(whole).first(at))) << at;
         }
-        EXPECT_TRUE(read_pages(whole, of));
-        for (std::size_t at = align_up(64 + body, kIndexPageBytes); at < whole.size(); at += 61) {
+        const std::size_t pages = align_up(64 + body, kIndexPageBytes);
+        const std::size_t tables = kind == FileKind::redo ? kRedoPageTables : kUndoPageTables;
+        const IndexPages::Place place{pages, of.salt, tables};
+        EXPECT_TRUE(read_pages(whole, place));
+        for (std::size_t at = pages; at < whole.size(); ++at) {
             BodyBytes one = whole;
             one[at] ^= std::byte{0x10};
-            EXPECT_FALSE(read_pages(one, of)) << at;
-            EXPECT_FALSE(read_pages(Bytes(whole).first(at), of)) << at;
+            EXPECT_FALSE(read_pages(one, place)) << at;
+            EXPECT_FALSE(read_pages(Bytes(whole).first(at), place)) << at;
         }
     }
     IndexedFile other = of;
