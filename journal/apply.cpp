@@ -126,6 +126,7 @@ Status Store::Impl::use_undo(Segment& segment) {
         const std::unique_lock guard(mutex);
         undo_segment->undo.tail = undo->tail();
         undo_segment->undo.sealed = true;
+        history.note_undo_sealed(*undo_segment);
         undo_segment->catalogued = false;
         to_tend = true;
     }

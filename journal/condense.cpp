@@ -177,7 +177,7 @@ Result<std::vector<GapExtent>> Condenser::written(const Point& from, const Point
     if (!a.ok()) return a.status();
     const auto b = store_.view(to);
     if (!b.ok()) return b.status();
-    return store_.touched(*a, *b);
+    return s_.touched(a->at, {b->timeline, b->at}, Grain::sectors);
 }
 
 Status Condenser::write_span(const Point& from, const Point& to) {

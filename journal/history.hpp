@@ -12,7 +12,7 @@
 #include <map>
 #include <memory>
 
-#include "journal/segment.hpp"
+#include "journal/line.hpp"
 #include "journal/topology.hpp"
 
 namespace everstep::journal {
@@ -20,21 +20,6 @@ namespace everstep::journal {
 // Extents named by one gap: beyond this, neighbours are joined (the list then covers a little
 // more).
 inline constexpr std::size_t kGapExtentsMax = 4096;
-
-struct Line {  // what lies on one timeline itself
-    std::vector<Segment*> segments;
-    // A flush mark lies at most so many segments behind the step that it marks.
-    std::size_t flush_reach = 0;
-    // How many of the segments begin at or before the LSN.
-    [[nodiscard]] std::size_t begun_by(Lsn lsn) const;
-};
-
-// A segment's share of a path: its positions behind `after` up to and including `to`.
-struct PathSegment {
-    const Segment* segment = nullptr;
-    Position after;
-    Position to;
-};
 
 class History {
   public:
@@ -90,6 +75,17 @@ class History {
     [[nodiscard]] std::optional<KeptTip> kept_tip_at(const Place& place) const;
     [[nodiscard]] KeptBody kept(Age age) const;
 
+    // ---- merged indexes (history_merged.cpp)
+    // What of them fits the segments that are here comes into use, larger ones in the place of what
+    // they cover.
+    void take_merged(const std::vector<MergedIndexPtr>& indexes);
+    void note_undo_sealed(const Segment& segment);
+    // One that can be made of what is in no memory any more; none: there is enough.
+    [[nodiscard]] MergedIndexPtr next_merge() const;
+    // All in use and those under them, these first.
+    [[nodiscard]] std::vector<MergedIndexPtr> merged() const;
+    [[nodiscard]] std::uint64_t merged_changes() const { return merged_changes_; }
+
     // ---- facts
     [[nodiscard]] const Topology& topology() const { return topology_; }
     [[nodiscard]] const Chain& chain() const { return chain_; }
@@ -125,9 +121,13 @@ class History {
     [[nodiscard]] bool timelines_known() const;
     // The segments with positions in (after, place] on the line to `place`, oldest first.
     [[nodiscard]] std::vector<PathSegment> path_segments(Position after, const Place& place) const;
+    // The same, by merged indexes where there are some; `undone`: where the before-images of all
+    // that they cover are sealed.
+    enum class Way : std::uint8_t { newer, undone };
+    [[nodiscard]] std::vector<PathRun> path_runs(Position after, const Place& place, Way way) const;
     struct Ways {
-        std::vector<PathSegment> newer;   // (a, L] of the reading rule, newest first
-        std::vector<PathSegment> undone;  // (p, high], oldest first
+        std::vector<PathRun> newer;   // (a, L] of the reading rule, newest first
+        std::vector<PathRun> undone;  // (p, high], oldest first
     };
     // refused: the two have no timeline in common.
     [[nodiscard]] Result<Ways> ways(const Place& point, const ReplicaState& replica) const;
@@ -144,6 +144,9 @@ class History {
     Segment& insert(std::unique_ptr<Segment> segment);
     void note_flush(Segment& segment, const FlushMark& mark);
     static void note_reach(Line& line, const Segment& segment);
+    void settle_merged(Line& line);  // its segments changed
+    void settle_merged(Line& line, std::vector<MergedIndexPtr> indexes);
+    static void note_undone(const Line& line, MergedRun& run);
     void coarsen(std::vector<GapExtent>& extents, std::size_t extents_max) const;
     [[nodiscard]] const GapRecord* closed_gap_around(const Place& place) const;
 
@@ -157,6 +160,7 @@ class History {
     std::map<std::string, Mark> marks_;
     std::vector<GapRecord> gaps_;
     std::optional<Gap> open_gap_;
+    std::uint64_t merged_changes_ = 0;
 };
 
 // Joins what touches or overlaps; sorted by volume and offset.

@@ -81,7 +81,9 @@ History::Segments History::forget(const std::vector<std::uint64_t>& numbers,
                                   const KeptTip& baseline) {
     const std::unordered_set<std::uint64_t> all(numbers.begin(), numbers.end());
     for (auto& [timeline, own] : lines_)
-        std::erase_if(own.segments, [&](const Segment* s) { return all.contains(s->number); });
+        if (std::erase_if(own.segments, [&](const Segment* s) { return all.contains(s->number); }) >
+            0)
+            settle_merged(own);
     Segments out;
     for (auto& segment : segments_)
         if (all.contains(segment->number)) out.push_back(std::move(segment));

@@ -133,9 +133,9 @@ Result<History::Ways> History::ways(const Place& point, const ReplicaState& repl
         return Status(ErrorCode::refused, "timelines " + point.timeline.hex() + " and " +
                                               replica.line.hex() + " have no common ancestor");
     Ways ways;
-    ways.newer = path_segments(std::min(replica.low, meet->at), point);
+    ways.newer = path_runs(std::min(replica.low, meet->at), point, Way::newer);
     std::reverse(ways.newer.begin(), ways.newer.end());
-    ways.undone = path_segments(meet->at, high);
+    ways.undone = path_runs(meet->at, high, Way::undone);
     return ways;
 }
 

@@ -177,6 +177,7 @@ Segment& History::insert(std::unique_ptr<Segment> segment) {
                                            std::tie(b->first, b->last);
                                 }),
                &taken);
+    if (own.back() != &taken) settle_merged(lines_[taken.timeline]);
     segments_.insert(std::upper_bound(segments_.begin(), segments_.end(), taken.number,
                                       [](std::uint64_t n, const std::unique_ptr<Segment>& s) {
                                           return n < s->number;

@@ -83,33 +83,42 @@ Result<std::shared_ptr<const BeforeImageIndex>> IndexCache::undo(std::uint64_t s
     return out;
 }
 
-Result<std::shared_ptr<const IndexPages>> IndexCache::pages(FileKind kind, std::uint64_t segment,
-                                                            std::uint64_t salt) {
+Result<std::shared_ptr<const IndexPages>> IndexCache::open_pages(const Use& use) {
     {
         const std::lock_guard guard(mutex_);
-        const auto found = std::find_if(open_.begin(), open_.end(), [&](const Open& one) {
-            return one.kind == kind && one.segment == segment && one.salt == salt;
-        });
+        const auto found = std::find_if(open_.begin(), open_.end(),
+                                        [&](const Open& one) { return one.use == use; });
         if (found != open_.end()) {
             open_.splice(open_.begin(), open_, found);
             return open_.front().pages;
         }
     }
-    const FileKind index = kind == FileKind::redo ? FileKind::redo_index : FileKind::undo_index;
-    auto opened =
-        open_index_pages(files_, path_of(file_name(index, segment)), of(segment, salt), kind);
+    const bool merged = use.kind == FileKind::merged_index;
+    const FileKind of_segment =
+        use.kind == FileKind::redo ? FileKind::redo_index : FileKind::undo_index;
+    const std::string name =
+        merged ? file_name(FileKind::merged_index, use.salt) : file_name(of_segment, use.segment);
+    auto opened = open_index_pages(files_, path_of(name), of(use.segment, use.salt), use.kind);
     if (!opened.ok()) return opened;
-    if ((*opened)->file_bytes() <= options_.whole_index_bytes)
+    if (!merged && (*opened)->file_bytes() <= options_.whole_index_bytes)
         return std::shared_ptr<const IndexPages>();
     const std::lock_guard guard(mutex_);
-    open_.push_front({kind, segment, salt, *opened});
+    open_.push_front({use, *opened});
     if (open_.size() > kOpenIndexesMax) open_.pop_back();
     return opened;
 }
 
-void IndexCache::forget_pages(std::uint64_t segment) {
+void IndexCache::forget(const std::function<bool(const Use&)>& which) {
     const std::lock_guard guard(mutex_);
-    open_.remove_if([&](const Open& one) { return one.segment == segment; });
+    open_.remove_if([&](const Open& one) { return which(one.use); });
+}
+
+Status IndexCache::remove_merged(std::uint64_t salt) {
+    forget_merged(salt);
+    const std::string path = path_of(file_name(FileKind::merged_index, salt));
+    const auto there = files_.exists(path);
+    if (!there.ok()) return there.status();
+    return *there ? files_.remove(path) : Status();
 }
 
 Status IndexCache::remove(std::uint64_t segment) {

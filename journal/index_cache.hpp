@@ -7,11 +7,13 @@
 // own damage is the only error that is left.
 #pragma once
 
+#include <functional>
 #include <list>
 #include <map>
 #include <mutex>
 
 #include "journal/index_file.hpp"
+#include "journal/merged_index.hpp"
 #include "journal/store_types.hpp"
 
 namespace everstep::journal {
@@ -29,7 +31,25 @@ class IndexCache {
     // files are open besides what is in use.
     [[nodiscard]] Result<std::shared_ptr<const IndexPages>> pages(FileKind kind,
                                                                   std::uint64_t segment,
-                                                                  std::uint64_t salt);
+                                                                  std::uint64_t salt) {
+        return open_pages({kind, segment, salt});
+    }
+    // Of a merged index.
+    [[nodiscard]] Result<std::shared_ptr<const IndexPages>> merged_pages(std::uint64_t salt) {
+        return open_pages({FileKind::merged_index, 0, salt});
+    }
+    void forget_merged(std::uint64_t salt) {
+        forget(
+            [&](const Use& use) { return use.kind == FileKind::merged_index && use.salt == salt; });
+    }
+    [[nodiscard]] Status remove_merged(std::uint64_t salt);
+    // Its file is missing or no good: it is to be made again.
+    void note_damaged(const MergedIndex& index) {
+        index.damaged = true;
+        has_damaged_ = true;
+    }
+    [[nodiscard]] bool has_damaged() const { return has_damaged_; }
+    [[nodiscard]] bool take_damaged() { return has_damaged_.exchange(false); }
     [[nodiscard]] IndexedFile of(std::uint64_t segment, std::uint64_t salt) const {
         return {options_.group, segment, salt, options_.volume_bytes};
     }
@@ -66,7 +86,24 @@ class IndexCache {
     [[nodiscard]] IndexPath index_path(FileKind kind, std::uint64_t segment) const {
         return {path_of(file_name(kind, segment)), path_of(unfinished_name(kind, segment))};
     }
-    void forget_pages(std::uint64_t segment);
+    // An index file in use: redo and undo mean what is indexed.
+    struct Use {
+        FileKind kind = FileKind::redo;
+        std::uint64_t segment = 0;
+        std::uint64_t salt = 0;
+        bool operator==(const Use&) const = default;
+    };
+    struct Open {
+        Use use;
+        std::shared_ptr<const IndexPages> pages;
+    };
+    [[nodiscard]] Result<std::shared_ptr<const IndexPages>> open_pages(const Use& use);
+    void forget(const std::function<bool(const Use&)>& which);
+    void forget_pages(std::uint64_t segment) {
+        forget([&](const Use& use) {
+            return use.kind != FileKind::merged_index && use.segment == segment;
+        });
+    }
 
     io::FileSystem& files_;
     const StoreOptions& options_;
@@ -74,13 +111,8 @@ class IndexCache {
     std::list<Entry> entries_;  // most recently used first
     std::map<Key, std::list<Entry>::iterator> by_key_;
     std::uint64_t bytes_ = 0;
-    struct Open {
-        FileKind kind = FileKind::redo;
-        std::uint64_t segment = 0;
-        std::uint64_t salt = 0;
-        std::shared_ptr<const IndexPages> pages;
-    };
     std::list<Open> open_;  // most recently used first
+    std::atomic<bool> has_damaged_{false};
 };
 
 }  // namespace everstep::journal

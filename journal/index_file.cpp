@@ -2,6 +2,7 @@
 
 #include "common/base/checksum.hpp"
 #include "journal/body_codec.hpp"
+#include "journal/merged_file.hpp"
 #include "journal/paged_index.hpp"
 
 namespace everstep::journal {
@@ -27,23 +28,19 @@ constexpr std::uint64_t pages_at(std::uint64_t body_bytes) {
     return align_up(kHeaderBytes + body_bytes, kIndexPageBytes);
 }
 
-BodyBytes with_header(const IndexedFile& of, FileKind kind, const BodyBytes& body,
-                      const BodyBytes& pages) {
-    BodyBytes out(kHeaderBytes);
-    const MutableBytes to(out);
-    put<std::uint32_t>(to, 0, kMagic);
-    put<std::uint32_t>(to, 4, kIndexVersion);
-    put<std::uint32_t>(to, kKindAt, kind == FileKind::redo ? 1 : 2);
-    std::memcpy(out.data() + kGroupAt, of.group.bytes().data(), 16);
-    put<std::uint64_t>(to, kSegmentAt, of.segment);
-    put<std::uint64_t>(to, kSaltAt, of.salt);
-    put<std::uint64_t>(to, kBodyBytesAt, body.size());
-    put<std::uint32_t>(to, kBodyCrcAt, crc32c(body));
-    put<std::uint32_t>(to, kHeaderCrcAt, crc32c(Bytes(out).first(kHeaderCrcAt)));
-    out.insert(out.end(), body.begin(), body.end());
-    out.resize(pages_at(body.size()));
-    out.insert(out.end(), pages.begin(), pages.end());
-    return out;
+std::uint32_t code_of(FileKind kind) {
+    if (kind == FileKind::redo) return 1;
+    return kind == FileKind::undo ? 2 : 3;
+}
+
+std::size_t tables_of(FileKind kind) {
+    if (kind == FileKind::redo) return kRedoPageTables;
+    return kind == FileKind::undo ? kUndoPageTables : kMergedPageTables;
+}
+
+BodyBytes behind(BodyBytes head, const BodyBytes& pages) {
+    head.insert(head.end(), pages.begin(), pages.end());
+    return head;
 }
 
 Status bad(const std::string& name, const std::string& what) {
@@ -64,14 +61,32 @@ Result<std::uint64_t> check_header(Bytes from, const IndexedFile& of, FileKind k
     if (std::memcmp(from.data() + kGroupAt, of.group.bytes().data(), 16) != 0 ||
         get<std::uint64_t>(from, kSegmentAt) != of.segment ||
         get<std::uint64_t>(from, kSaltAt) != of.salt ||
-        get<std::uint32_t>(from, kKindAt) != (kind == FileKind::redo ? 1 : 2))
+        get<std::uint32_t>(from, kKindAt) != code_of(kind))
         return bad(name, "it is the index of another file");
     return get<std::uint64_t>(from, kBodyBytesAt);
 }
 
-// The body, when everything around it is right.
-Result<Bytes> checked_body(Bytes from, const IndexedFile& of, FileKind kind,
-                           const std::string& name) {
+}  // namespace
+
+BodyBytes pack_index_head(const IndexedFile& of, FileKind kind, const BodyBytes& body) {
+    BodyBytes out(kHeaderBytes);
+    const MutableBytes to(out);
+    put<std::uint32_t>(to, 0, kMagic);
+    put<std::uint32_t>(to, 4, kIndexVersion);
+    put<std::uint32_t>(to, kKindAt, code_of(kind));
+    std::memcpy(out.data() + kGroupAt, of.group.bytes().data(), 16);
+    put<std::uint64_t>(to, kSegmentAt, of.segment);
+    put<std::uint64_t>(to, kSaltAt, of.salt);
+    put<std::uint64_t>(to, kBodyBytesAt, body.size());
+    put<std::uint32_t>(to, kBodyCrcAt, crc32c(body));
+    put<std::uint32_t>(to, kHeaderCrcAt, crc32c(Bytes(out).first(kHeaderCrcAt)));
+    out.insert(out.end(), body.begin(), body.end());
+    out.resize(pages_at(body.size()));
+    return out;
+}
+
+Result<Bytes> unpack_index_head(Bytes from, const IndexedFile& of, FileKind kind,
+                                const std::string& name) {
     const auto bytes = check_header(from, of, kind, name);
     if (!bytes.ok()) return bytes.status();
     if (*bytes > from.size() - kHeaderBytes ||
@@ -79,8 +94,6 @@ Result<Bytes> checked_body(Bytes from, const IndexedFile& of, FileKind kind,
         return bad(name, "the index fails its checksum");
     return from.subspan(kHeaderBytes, *bytes);
 }
-
-}  // namespace
 
 void put_unit(BodyWriter& to, const Unit& unit) {
     to.position(unit.position());
@@ -190,11 +203,12 @@ BodyBytes pack_redo_index(const IndexedFile& of, const RedoIndex& index) {
         body.number<std::uint64_t>(mark.lsn.value());
         body.number(static_cast<std::uint16_t>(mark.volume.value()));
     }
-    return with_header(of, FileKind::redo, body.take(), pack_redo_pages(of.salt, writes));
+    return behind(pack_index_head(of, FileKind::redo, body.take()),
+                  pack_redo_pages(of.salt, writes));
 }
 
 Result<RedoIndex> unpack_redo_index(Bytes from, const IndexedFile& of, const std::string& name) {
-    const auto body = checked_body(from, of, FileKind::redo, name);
+    const auto body = unpack_index_head(from, of, FileKind::redo, name);
     if (!body.ok()) return body.status();
     BodyReader reader(*body);
     std::vector<std::uint32_t> chunks(reader.count(4));
@@ -225,12 +239,13 @@ BodyBytes pack_undo_index(const IndexedFile& of, const BeforeImageIndex& images)
     BodyWriter body;
     body.number(static_cast<std::uint32_t>(images.images().size()));
     for (const BeforeImage& image : images.images()) put_image(body, image);
-    return with_header(of, FileKind::undo, body.take(), pack_undo_pages(of.salt, images));
+    return behind(pack_index_head(of, FileKind::undo, body.take()),
+                  pack_undo_pages(of.salt, images));
 }
 
 Result<BeforeImageIndex> unpack_undo_index(Bytes from, const IndexedFile& of,
                                            const std::string& name) {
-    const auto body = checked_body(from, of, FileKind::undo, name);
+    const auto body = unpack_index_head(from, of, FileKind::undo, name);
     if (!body.ok()) return body.status();
     BodyReader reader(*body);
     BeforeImageIndex images;
@@ -257,8 +272,7 @@ Result<std::shared_ptr<const IndexPages>> open_index_pages(io::FileSystem& files
     const auto size = (*file)->size();
     if (!size.ok()) return size.status();
     if (*body > size->value()) return bad(path, "the index is cut off");
-    const std::size_t tables = kind == FileKind::redo ? kRedoPageTables : kUndoPageTables;
-    return IndexPages::open(std::move(*file), {pages_at(*body), of.salt, tables});
+    return IndexPages::open(std::move(*file), {pages_at(*body), of.salt, tables_of(kind)});
 }
 
 Status write_index(io::FileSystem& files, const IndexPath& path, Bytes content) {
@@ -279,6 +293,21 @@ Result<Buffer> read_index(io::FileSystem& files, const std::string& path) {
     Buffer bytes;
     bytes.resize(size->value());
     EVERSTEP_TRY((*file)->read_at(ByteOffset(0), bytes.bytes()));
+    return bytes;
+}
+
+Result<Buffer> read_index_head(io::FileSystem& files, const std::string& path) {
+    const auto file = files.open(path, {});
+    if (!file.ok()) return file.status();
+    const auto size = (*file)->size();
+    if (!size.ok()) return size.status();
+    Buffer bytes;
+    bytes.resize(std::min<std::uint64_t>(size->value(), kHeaderBytes));
+    EVERSTEP_TRY((*file)->read_at(ByteOffset(0), bytes.bytes()));
+    if (bytes.size() < kHeaderBytes) return bytes;
+    const std::uint64_t body = std::min(get<std::uint64_t>(Bytes(bytes.bytes()), kBodyBytesAt),
+                                        size->value() - kHeaderBytes);
+    EVERSTEP_TRY((*file)->read_at(ByteOffset(kHeaderBytes), bytes.extend(body)));
     return bytes;
 }
 

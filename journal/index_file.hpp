@@ -34,6 +34,12 @@ void put_image(BodyWriter& to, const BeforeImage& image);
 [[nodiscard]] BeforeImage get_image(BodyReader& from);
 [[nodiscard]] bool is_sane(const BeforeImage& image, const IndexedFile& of);
 
+// The file up to its first page: the header and a body. unpack: the body, when all of it is right.
+[[nodiscard]] BodyBytes pack_index_head(const IndexedFile& of, FileKind kind,
+                                        const BodyBytes& body);
+[[nodiscard]] Result<Bytes> unpack_index_head(Bytes from, const IndexedFile& of, FileKind kind,
+                                              const std::string& name);
+
 [[nodiscard]] BodyBytes pack_redo_index(const IndexedFile& of, const RedoIndex& index);
 [[nodiscard]] BodyBytes pack_undo_index(const IndexedFile& of, const BeforeImageIndex& images);
 // corrupt: damaged, or of another file; version: a newer format. `name` is the file's, for
@@ -43,7 +49,8 @@ void put_image(BodyWriter& to, const BeforeImage& image);
 [[nodiscard]] Result<BeforeImageIndex> unpack_undo_index(Bytes from, const IndexedFile& of,
                                                          const std::string& name);
 
-// Opens the pages of an index file for look-ups: a damaged body is not seen by it.
+// Opens the pages of an index file for look-ups: a damaged body is not seen by it. `kind`: of the
+// file that is indexed, or merged_index.
 [[nodiscard]] Result<std::shared_ptr<const IndexPages>> open_index_pages(io::FileSystem& files,
                                                                          const std::string& path,
                                                                          const IndexedFile& of,
@@ -57,5 +64,7 @@ struct IndexPath {
 };
 [[nodiscard]] Status write_index(io::FileSystem& files, const IndexPath& path, Bytes content);
 [[nodiscard]] Result<Buffer> read_index(io::FileSystem& files, const std::string& path);
+// What lies before its pages alone, unchecked.
+[[nodiscard]] Result<Buffer> read_index_head(io::FileSystem& files, const std::string& path);
 
 }  // namespace everstep::journal

@@ -20,6 +20,7 @@ constexpr std::size_t kCountAt = kFlagsAt + 8;
 constexpr std::size_t kTablesAt = kCountAt + 4;
 constexpr std::size_t kTableBytes = 12;
 constexpr std::size_t kItemBytesMax = 64;
+constexpr std::uint32_t kPagesAtOnce = 32;  // of a table that is read in order
 
 void seal(MutableBytes page, std::uint32_t number, std::uint64_t salt) {
     put<std::uint32_t>(page, kNumberAt, number);
@@ -34,54 +35,85 @@ std::uint64_t pages_of(std::uint64_t items, std::uint64_t item_bytes) {
 
 }  // namespace
 
-void PageTables::add(std::size_t item_bytes, Bytes items) {
-    EVERSTEP_ASSERT(tables_.size() < kIndexTablesMax && item_bytes <= kItemBytesMax &&
-                        items.size() % item_bytes == 0,
-                    "a table of whole items");
-    tables_.push_back({item_bytes, BodyBytes(items.begin(), items.end())});
+void PageTables::begin(std::size_t item_bytes) {
+    EVERSTEP_ASSERT(tables_.size() < kIndexTablesMax && item_bytes <= kItemBytesMax,
+                    "a table of small items");
+    seal_open();
+    tables_.push_back({next_, 0, item_bytes});
 }
 
-BodyBytes PageTables::take() const {
-    BodyBytes out(kIndexPageBytes);
-    put<std::uint64_t>(out, kFlagsAt, flags_);
-    put<std::uint32_t>(out, kCountAt, static_cast<std::uint32_t>(tables_.size()));
-    std::uint32_t next = 1;
-    std::size_t at = kTablesAt;
-    for (const Table& table : tables_) {
-        const std::uint64_t count = table.items.size() / table.item_bytes;
-        put<std::uint32_t>(out, at, next);
-        put<std::uint32_t>(out, at + 4, static_cast<std::uint32_t>(count));
-        put<std::uint32_t>(out, at + 8, static_cast<std::uint32_t>(table.item_bytes));
-        at += kTableBytes;
-        next += static_cast<std::uint32_t>(pages_of(count, table.item_bytes));
+void PageTables::add(Bytes item) {
+    Table& table = tables_.back();
+    EVERSTEP_ASSERT(item.size() == table.item_bytes, "an item of its table");
+    if (open_ && filled_ + item.size() > kIndexPageBytes) seal_open();
+    if (!open_) {
+        out_.resize(out_.size() + kIndexPageBytes);
+        filled_ = kIndexPageHeaderBytes;
+        open_ = true;
     }
-    seal(out, 0, salt_);
-    std::uint32_t number = 1;
-    for (const Table& table : tables_) {
-        const std::size_t whole = kRoom / table.item_bytes * table.item_bytes;
-        for (std::size_t from = 0; from < table.items.size(); from += whole) {
-            const std::size_t count = std::min(whole, table.items.size() - from);
-            const std::size_t page = out.size();
-            out.resize(page + kIndexPageBytes);
-            std::memcpy(out.data() + page + kIndexPageHeaderBytes, table.items.data() + from,
-                        count);
-            seal(MutableBytes(out).subspan(page), number++, salt_);
-        }
-    }
+    std::memcpy(out_.data() + out_.size() - kIndexPageBytes + filled_, item.data(), item.size());
+    filled_ += item.size();
+    table.items += 1;
+}
+
+void PageTables::seal_open() {
+    if (!open_) return;
+    seal(MutableBytes(out_).subspan(out_.size() - kIndexPageBytes), next_++, salt_);
+    open_ = false;
+}
+
+void PageTables::add_table(std::size_t item_bytes, Bytes items) {
+    EVERSTEP_ASSERT(items.size() % item_bytes == 0, "a table of whole items");
+    begin(item_bytes);
+    for (std::size_t at = 0; at < items.size(); at += item_bytes)
+        add(items.subspan(at, item_bytes));
+}
+
+BodyBytes PageTables::take() {
+    BodyBytes out = finish();
+    const BodyBytes pages = take_pages();
+    out.insert(out.end(), pages.begin(), pages.end());
     return out;
 }
 
-Status IndexPages::read(std::uint32_t page, Buffer& to) const {
-    to.resize(kIndexPageBytes);
-    const std::uint64_t at = place_.at + std::uint64_t{page} * kIndexPageBytes;
+BodyBytes PageTables::take_pages() {
+    const auto end = out_.begin() + static_cast<std::ptrdiff_t>(ready_bytes());
+    BodyBytes pages(out_.begin(), end);
+    out_.erase(out_.begin(), end);
+    return pages;
+}
+
+BodyBytes PageTables::finish() {
+    seal_open();
+    BodyBytes page(kIndexPageBytes);
+    put<std::uint64_t>(page, kFlagsAt, flags_);
+    put<std::uint32_t>(page, kCountAt, static_cast<std::uint32_t>(tables_.size()));
+    std::size_t at = kTablesAt;
+    for (const Table& table : tables_) {
+        put<std::uint32_t>(page, at, table.first_page);
+        put<std::uint32_t>(page, at + 4, table.items);
+        put<std::uint32_t>(page, at + 8, static_cast<std::uint32_t>(table.item_bytes));
+        at += kTableBytes;
+    }
+    seal(page, 0, salt_);
+    return page;
+}
+
+Status IndexPages::read(std::uint32_t first, std::uint32_t count, Buffer& to) const {
+    to.resize(count * kIndexPageBytes);
+    const std::uint64_t at = place_.at + std::uint64_t{first} * kIndexPageBytes;
     EVERSTEP_TRY(file_->read_at(ByteOffset(at), to.bytes()));
-    const Bytes bytes = to.bytes();
-    if (get<std::uint32_t>(bytes, 0) == crc32c(bytes.subspan(kNumberAt)) &&
-        get<std::uint32_t>(bytes, kNumberAt) == page &&
-        get<std::uint64_t>(bytes, kSaltAt) == place_.salt)
-        return {};
-    return {ErrorCode::corrupt,
-            file_->path() + ": offset " + std::to_string(at) + ": a damaged page of the index"};
+    for (std::uint32_t n = 0; n < count; ++n) {
+        const Bytes page = Bytes(to.bytes()).subspan(n * kIndexPageBytes, kIndexPageBytes);
+        if (get<std::uint32_t>(page, 0) == crc32c(page.subspan(kNumberAt)) &&
+            get<std::uint32_t>(page, kNumberAt) == first + n &&
+            get<std::uint64_t>(page, kSaltAt) == place_.salt)
+            continue;
+        return {ErrorCode::corrupt, file_->path() + ": offset " +
+                                        std::to_string(at + n * kIndexPageBytes) +
+                                        ": a damaged page of the index"};
+    }
+    return {};
 }
 
 Result<std::shared_ptr<const IndexPages>> IndexPages::open(std::unique_ptr<io::File> file,
@@ -93,7 +125,7 @@ Result<std::shared_ptr<const IndexPages>> IndexPages::open(std::unique_ptr<io::F
     pages->file_ = std::move(file);
     pages->place_ = place;
     Buffer directory;
-    EVERSTEP_TRY(pages->read(0, directory));
+    EVERSTEP_TRY(pages->read(0, 1, directory));
     const Bytes from = directory.bytes();
     const Status bad(ErrorCode::corrupt,
                      pages->file_->path() + ": the directory of its pages makes no sense");
@@ -128,7 +160,7 @@ Bytes PageView::item(std::size_t table, std::uint32_t n) {
     auto found = read_.find(number);
     if (found == read_.end()) {
         found = read_.emplace(number, Buffer()).first;
-        status_ = pages_->read(number, found->second);
+        status_ = pages_->read(number, 1, found->second);
         if (!status_.ok()) {
             read_.erase(found);
             return Bytes(nothing_).first(of.item_bytes);
@@ -136,6 +168,22 @@ Bytes PageView::item(std::size_t table, std::uint32_t n) {
     }
     return found->second.bytes().subspan(kIndexPageHeaderBytes + n % in_one * of.item_bytes,
                                          of.item_bytes);
+}
+
+Bytes TableReader::next() {
+    if (!status_.ok() || at_ == of_.items) return {};
+    const auto in_one = static_cast<std::uint32_t>(kRoom / of_.item_bytes);
+    const std::uint32_t page = of_.first_page + at_ / in_one;
+    if (page >= read_to_) {
+        const auto behind =
+            static_cast<std::uint32_t>(of_.first_page + pages_of(of_.items, of_.item_bytes));
+        read_from_ = page;
+        read_to_ = std::min(behind, page + kPagesAtOnce);
+        status_ = pages_->read(read_from_, read_to_ - read_from_, read_);
+        if (!status_.ok()) return {};
+    }
+    const std::size_t at = (page - read_from_) * kIndexPageBytes + kIndexPageHeaderBytes;
+    return Bytes(read_.bytes()).subspan(at + at_++ % in_one * of_.item_bytes, of_.item_bytes);
 }
 
 }  // namespace everstep::journal

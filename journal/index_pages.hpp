@@ -21,23 +21,41 @@ inline constexpr std::size_t kIndexPageBytes = 4096;
 inline constexpr std::size_t kIndexPageHeaderBytes = 16;
 inline constexpr std::size_t kIndexTablesMax = 8;
 
-// Builds the pages: the directory first, then the tables in the order in which they were added.
+// Makes pages: the tables one behind the other, the directory last, so that memory need not hold
+// them all.
 class PageTables {
   public:
     // `flags`: the caller's own, in the directory.
     PageTables(std::uint64_t salt, std::uint64_t flags) : salt_(salt), flags_(flags) {}
-    // `items`: one behind the other, `item_bytes` each. At most kIndexTablesMax tables.
-    void add(std::size_t item_bytes, Bytes items);
-    [[nodiscard]] BodyBytes take() const;
+    // The next table, of items of this size. At most kIndexTablesMax.
+    void begin(std::size_t item_bytes);
+    void add(Bytes item);
+    // A whole table: its items one behind the other.
+    void add_table(std::size_t item_bytes, Bytes items);
+    // Full pages, from page 1 on, behind those that take_pages() gave the last time.
+    [[nodiscard]] std::size_t ready_bytes() const {
+        return out_.size() - (open_ ? kIndexPageBytes : 0);
+    }
+    [[nodiscard]] BodyBytes take_pages();
+    // No more tables: take_pages() gives the rest, and this is page 0.
+    [[nodiscard]] BodyBytes finish();
+    // All pages, where none were taken before.
+    [[nodiscard]] BodyBytes take();
 
   private:
     struct Table {
+        std::uint32_t first_page = 0;
+        std::uint32_t items = 0;
         std::size_t item_bytes = 0;
-        BodyBytes items;
     };
+    void seal_open();
     std::uint64_t salt_;
     std::uint64_t flags_;
     std::vector<Table> tables_;
+    BodyBytes out_;  // the open page at its end
+    bool open_ = false;
+    std::size_t filled_ = 0;  // of the open page
+    std::uint32_t next_ = 1;  // the next page's number
 };
 
 class IndexPages {
@@ -56,12 +74,14 @@ class IndexPages {
 
   private:
     friend class PageView;
+    friend class TableReader;
     struct Table {
         std::uint32_t first_page = 0;
         std::uint32_t items = 0;
         std::uint32_t item_bytes = 0;
     };
-    [[nodiscard]] Status read(std::uint32_t page, Buffer& to) const;
+    // Pages [first, first + count), each checked.
+    [[nodiscard]] Status read(std::uint32_t first, std::uint32_t count, Buffer& to) const;
     std::unique_ptr<io::File> file_;
     Place place_;
     ByteCount file_bytes_;
@@ -84,6 +104,25 @@ class PageView {
     std::unordered_map<std::uint32_t, Buffer> read_;
     Status status_;
     std::array<std::byte, 64> nothing_{};
+};
+
+// Goes through one table in order, some pages at a time.
+class TableReader {
+  public:
+    TableReader(std::shared_ptr<const IndexPages> pages, std::size_t table)
+        : pages_(std::move(pages)), of_(pages_->tables_[table]) {}
+    // The next item, valid until the next call; empty behind the last one and after an error.
+    [[nodiscard]] Bytes next();
+    [[nodiscard]] const Status& status() const { return status_; }
+
+  private:
+    std::shared_ptr<const IndexPages> pages_;
+    IndexPages::Table of_;
+    Buffer read_;
+    std::uint32_t at_ = 0;         // the next item
+    std::uint32_t read_from_ = 0;  // the pages in read_: [read_from_, read_to_)
+    std::uint32_t read_to_ = 0;
+    Status status_;
 };
 
 }  // namespace everstep::journal

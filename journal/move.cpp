@@ -2,6 +2,7 @@
 // of a move.
 #include <algorithm>
 
+#include "journal/merged_file.hpp"
 #include "journal/store_impl.hpp"
 
 namespace everstep::journal {
@@ -22,30 +23,60 @@ void round_to_blocks(std::vector<GapExtent>& extents, const History& history) {
 
 }  // namespace
 
-Result<std::vector<GapExtent>> Store::Impl::touched(Position after, const Place& to) const {
-    struct Share {
-        std::uint64_t number;
-        Position after;
-        Position to;
-    };
-    std::vector<Share> shares;
+Result<std::vector<GapExtent>> Store::Impl::touched(Position after, const Place& to,
+                                                    Grain grain) const {
+    std::vector<PathRun> runs;
     {
         const std::shared_lock guard(mutex);
-        for (const PathSegment& part : history.path_segments(after, to))
-            shares.push_back({part.segment->number, part.after, part.to});
+        if (grain == Grain::blocks) {
+            runs = history.path_runs(after, to, History::Way::newer);
+        } else {
+            for (const PathSegment& part : history.path_segments(after, to))
+                runs.push_back({part.segment, nullptr, part.after, part.to, part.segment->number});
+        }
     }
     std::vector<GapExtent> extents;
-    for (const Share& share : shares) {
-        EVERSTEP_TRY(with_index(share.number, [&](const RedoIndex& index) {
-            const UnitSpan span = index.writes.between(share.after, share.to);
-            for (std::uint32_t n = span.first; n < span.last; ++n) {
-                const Unit& unit = index.writes.unit(n);
-                extents.push_back({VolumeIndex(unit.volume), unit.offset, ByteCount(unit.length)});
-            }
-        }));
+    for (const PathRun& run : runs) {
+        EVERSTEP_TRY(run.merged != nullptr ? add_merged(*run.merged, run, extents)
+                                           : add_segment(run.number, run, extents));
         merge_extents(extents);
     }
     return extents;
+}
+
+Status Store::Impl::add_segment(std::uint64_t number, const PathRun& run,
+                                std::vector<GapExtent>& extents) const {
+    return with_index(number, [&](const RedoIndex& index) {
+        const UnitSpan span = index.writes.between(run.after, run.to);
+        for (std::uint32_t n = span.first; n < span.last; ++n) {
+            const Unit& unit = index.writes.unit(n);
+            extents.push_back({VolumeIndex(unit.volume), unit.offset, ByteCount(unit.length)});
+        }
+    });
+}
+
+// One that lies on the path as a whole says it all; of another one those that it covers are asked.
+Status Store::Impl::add_merged(const MergedIndex& index, const PathRun& run,
+                               std::vector<GapExtent>& extents) const {
+    if (run.after <= index.first && index.last <= run.to) {
+        const std::size_t before = extents.size();
+        const auto pages = indexes.merged_pages(index.salt);
+        if (pages.ok()) {
+            MergedReader reader(*pages);
+            while (const auto extent = reader.next())
+                extents.push_back({extent->volume, ByteOffset(extent->first * kBlockBytes),
+                                   ByteCount(extent->count * kBlockBytes)});
+            if (reader.status().ok()) return {};
+        }
+        extents.resize(before);
+        indexes.note_damaged(index);
+    }
+    const auto passes = [&](const auto& one) { return run.after < one.last && one.first < run.to; };
+    for (const FixedSegment& segment : index.segments)
+        if (passes(segment)) EVERSTEP_TRY(add_segment(segment.number, run, extents));
+    for (const MergedIndexPtr& child : index.children)
+        if (passes(*child)) EVERSTEP_TRY(add_merged(*child, run, extents));
+    return {};
 }
 
 Position Store::passed(TimelineId line) const {
@@ -104,7 +135,7 @@ Result<MovePlan> Store::plan_move(Point target) const {
     }
     const Position oldest = std::min(s.replica.low, to.at);
     guard.unlock();
-    auto extents = s.touched(oldest, newest);
+    auto extents = s.touched(oldest, newest, Grain::blocks);
     if (!extents.ok()) return extents.status();
     plan.extents = std::move(*extents);
     round_to_blocks(plan.extents, s.history);
@@ -176,12 +207,12 @@ Result<std::vector<GapExtent>> Store::touched(const View& a, const View& b) cons
         if (!s.history.reachable(left) || !s.history.reachable(right))
             return Status(ErrorCode::refused, "one of the two points is not kept any more");
     }
-    auto extents = s.touched(meet->at, left);
+    auto extents = s.touched(meet->at, left, Grain::blocks);
     if (!extents.ok()) return extents;
-    const auto others = s.touched(meet->at, right);
+    const auto others = s.touched(meet->at, right, Grain::blocks);
     if (!others.ok()) return others;
     extents->insert(extents->end(), others->begin(), others->end());
-    merge_extents(*extents);
+    round_to_blocks(*extents, s.history);
     return extents;
 }
 

@@ -114,13 +114,13 @@ BodyBytes pack_redo_pages(std::uint64_t salt, const SegmentIndex& writes) {
     for (const Key& one : split_keys) split_items.number(one.key);
 
     PageTables tables(salt, writes.sectors().levels());
-    tables.add(kKeyBytes, key_items.take());
-    tables.add(sizeof(std::uint64_t), fences_of(sorted));
-    tables.add(sizeof(std::uint32_t), entry_items.take());
-    tables.add(kUnitBytes, unit_items);
-    tables.add(sizeof(std::uint32_t), chunk_items.take());
-    tables.add(kSplitBytes, split_items.take());
-    tables.add(sizeof(std::uint64_t), fences_of(split_keys));
+    tables.add_table(kKeyBytes, key_items.take());
+    tables.add_table(sizeof(std::uint64_t), fences_of(sorted));
+    tables.add_table(sizeof(std::uint32_t), entry_items.take());
+    tables.add_table(kUnitBytes, unit_items);
+    tables.add_table(sizeof(std::uint32_t), chunk_items.take());
+    tables.add_table(kSplitBytes, split_items.take());
+    tables.add_table(sizeof(std::uint64_t), fences_of(split_keys));
     return tables.take();
 }
 
@@ -141,10 +141,18 @@ BodyBytes pack_undo_pages(std::uint64_t salt, const BeforeImageIndex& index) {
         pad_to(image_items, kImageBytes);
     }
     PageTables tables(salt, index.blocks().levels());
-    tables.add(kKeyBytes, key_items.take());
-    tables.add(sizeof(std::uint64_t), fences_of(sorted));
-    tables.add(kImageBytes, image_items);
+    tables.add_table(kKeyBytes, key_items.take());
+    tables.add_table(sizeof(std::uint64_t), fences_of(sorted));
+    tables.add_table(kImageBytes, image_items);
     return tables.take();
+}
+
+Status for_each_written(const std::shared_ptr<const IndexPages>& pages,
+                        const std::function<void(const UnitRange&)>& each) {
+    TableReader reader(pages, keys);
+    for (Bytes item = reader.next(); !item.empty(); item = reader.next())
+        each(range_of_key(u64(item, 0)));
+    return reader.status();
 }
 
 std::uint32_t PagedWrites::unit_count() const {

@@ -6,6 +6,8 @@
 // page or what it holds ends there, and the whole index is asked instead.
 #pragma once
 
+#include <functional>
+
 #include "journal/index_file.hpp"
 #include "journal/index_pages.hpp"
 
@@ -15,6 +17,10 @@ namespace everstep::journal {
 [[nodiscard]] BodyBytes pack_undo_pages(std::uint64_t salt, const BeforeImageIndex& images);
 inline constexpr std::size_t kRedoPageTables = 7;
 inline constexpr std::size_t kUndoPageTables = 3;
+
+// Calls each() with what a redo index's writes cover, in no order, some of it more than once.
+[[nodiscard]] Status for_each_written(const std::shared_ptr<const IndexPages>& pages,
+                                      const std::function<void(const UnitRange&)>& each);
 
 class PagedWrites {
   public:

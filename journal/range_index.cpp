@@ -1,5 +1,7 @@
 #include "journal/range_index.hpp"
 
+#include <bit>
+
 #include "common/base/assert.hpp"
 
 namespace everstep::journal {
@@ -20,6 +22,16 @@ std::uint64_t mix(std::uint64_t key) {
 std::uint64_t range_key(VolumeIndex volume, std::uint64_t unit, unsigned level) {
     const std::uint64_t piece = 1ULL << (kRangeUnitBits - level) | unit >> level;
     return volume.value() << (kRangeUnitBits + 1) | piece;
+}
+
+UnitRange range_of_key(std::uint64_t key) {
+    const std::uint64_t volume = key >> (kRangeUnitBits + 1);
+    const std::uint64_t piece = key & ((2ULL << kRangeUnitBits) - 1);
+    const auto width = static_cast<unsigned>(std::bit_width(piece));
+    if (volume >= kRangeVolumesMax || width + kRangeLevelMax < kRangeUnitBits + 1) return {};
+    const unsigned level = kRangeUnitBits + 1 - width;
+    const std::uint64_t index = piece ^ 1ULL << (width - 1);
+    return {VolumeIndex(static_cast<std::uint32_t>(volume)), index << level, 1ULL << level};
 }
 
 void RangeIndex::add(const UnitRange& range, std::uint32_t value) {

@@ -32,6 +32,8 @@ struct UnitRange {
 // A piece's key: level and index in one number, as in a heap: the piece's index behind a leading
 // one. Never 0.
 [[nodiscard]] std::uint64_t range_key(VolumeIndex volume, std::uint64_t unit, unsigned level);
+// The piece of such a key; of no key of any piece: an empty range.
+[[nodiscard]] UnitRange range_of_key(std::uint64_t key);
 
 class RangeIndex {
   public:

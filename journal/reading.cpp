@@ -74,25 +74,6 @@ void for_each_part(const Writes& writes, const UnitRange& sectors, Each each) {
     }
 }
 
-// What of the sorted, disjoint `ranges` no run covers. `runs` are sorted and disjoint.
-std::vector<UnitRange> without(const std::vector<UnitRange>& ranges,
-                               std::span<const SectorRun> runs) {
-    std::vector<UnitRange> left;
-    auto run = runs.begin();
-    for (const UnitRange& range : ranges) {
-        std::uint64_t at = range.first;
-        const std::uint64_t end = range.first + range.count;
-        while (run != runs.end() && run->end() <= at) ++run;
-        for (; run != runs.end() && run->first < end; ++run) {
-            if (run->first > at) left.push_back({range.volume, at, run->first - at});
-            at = std::max(at, run->end());
-            if (at >= end) break;
-        }
-        if (at < end) left.push_back({range.volume, at, end - at});
-    }
-    return left;
-}
-
 using Look = Status (PathShare::*)(const UnitRange&, std::vector<SectorRun>&) const;
 
 Status look_through(const std::vector<std::shared_ptr<const PathShare>>& shares, Look look,
@@ -110,6 +91,24 @@ Status look_through(const std::vector<std::shared_ptr<const PathShare>>& shares,
 }
 
 }  // namespace
+
+std::vector<UnitRange> without(const std::vector<UnitRange>& ranges,
+                               std::span<const SectorRun> runs) {
+    std::vector<UnitRange> left;
+    auto run = runs.begin();
+    for (const UnitRange& range : ranges) {
+        std::uint64_t at = range.first;
+        const std::uint64_t end = range.first + range.count;
+        while (run != runs.end() && run->end() <= at) ++run;
+        for (; run != runs.end() && run->first < end; ++run) {
+            if (run->first > at) left.push_back({range.volume, at, run->first - at});
+            at = std::max(at, run->end());
+            if (at >= end) break;
+        }
+        if (at < end) left.push_back({range.volume, at, end - at});
+    }
+    return left;
+}
 
 void append_run(std::vector<SectorRun>& runs, const SectorRun& run) {
     if (!runs.empty()) {

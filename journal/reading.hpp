@@ -53,6 +53,10 @@ void append_run(std::vector<SectorRun>& runs, const SectorRun& run);
 // The part of `run` that lies in [first, end); it must not be empty.
 [[nodiscard]] SectorRun part_of(SectorRun run, std::uint64_t first, std::uint64_t end);
 
+// What of the sorted, disjoint `ranges` no run covers. `runs` are sorted and disjoint.
+[[nodiscard]] std::vector<UnitRange> without(const std::vector<UnitRange>& ranges,
+                                             std::span<const SectorRun> runs);
+
 // A share of a path.
 class PathShare {
   public:

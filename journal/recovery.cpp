@@ -38,6 +38,7 @@ Status Recovery::run() {
         return {ErrorCode::corrupt, s_.options.directory + ": no record of the replica's position"};
     s_.replica = s_.recorded = position_->state;
     s_.history.settle();
+    take_merged();
     EVERSTEP_TRY(check_positions());
     begin_writing();
     return {};
@@ -65,6 +66,8 @@ Status Recovery::list_files() {
             indexed_.push_back(*index);
         } else if (const auto images = parse_file_name(FileKind::undo_index, name)) {
             indexed_.push_back(*images);
+        } else if (const auto salt = parse_file_name(FileKind::merged_index, name)) {
+            s_.merges.files.insert(*salt);
         }
     }
     // A final name may be there without being durable yet.

@@ -53,6 +53,9 @@ class Recovery {
     [[nodiscard]] Status take_condensed(Segment& segment, const ScannedRecord& record);
     [[nodiscard]] bool cut_before(std::uint64_t number) const;
     [[nodiscard]] bool behind_condensed(const Segment& segment) const;
+    // recovery_merged.cpp
+    void take_merged();
+    [[nodiscard]] MergedIndexPtr merged_over(const std::vector<Covered>& covered) const;
     // recovery_catalogue.cpp
     void learn_catalogue();
     void begin_known();

@@ -6,17 +6,31 @@
 
 #include "common/base/checksum.hpp"
 #include "journal/catalogue.hpp"
+#include "journal/merged_check.hpp"
 #include "journal/scrub_file.hpp"
 #include "journal/store_impl.hpp"
 
 namespace everstep::journal {
 
-// What was published of a file was written, and is not written again.
-std::vector<Finding> Store::check_catalogue() const {
-    Catalogue* catalogue = impl_->options.catalogue;
-    return catalogue == nullptr ? std::vector<Finding>() : catalogue->check();
+std::vector<Finding> Store::check_derived() const {
+    Impl& s = *impl_;
+    std::vector<Finding> out;
+    if (s.options.catalogue != nullptr) out = s.options.catalogue->check();
+    std::vector<MergedIndexPtr> merged;
+    {
+        const std::shared_lock guard(s.mutex);
+        merged = s.history.merged();
+    }
+    for (const MergedIndexPtr& index : merged) {
+        const auto finding = check_merged({s.files, s.indexes, s.options}, index->salt);
+        if (!finding) continue;
+        s.indexes.note_damaged(*index);
+        out.push_back(*finding);
+    }
+    return out;
 }
 
+// What was published of a file was written, and is not written again.
 std::vector<ScrubSegment> Store::scrub_segments() const {
     const std::shared_lock guard(impl_->mutex);
     std::vector<ScrubSegment> out;

@@ -9,6 +9,7 @@
 #include <memory>
 
 #include "journal/kept.hpp"
+#include "journal/merged_index.hpp"
 #include "journal/reading.hpp"
 #include "journal/record_writer.hpp"
 
@@ -82,5 +83,9 @@ struct Segment {
     }
     [[nodiscard]] bool fixed() const { return redo.sealed && undo.sealed; }
 };
+
+[[nodiscard]] inline FixedSegment fixed_of(const Segment& segment) {
+    return {segment.number, segment.redo.salt, segment.undo.salt, segment.first, segment.last};
+}
 
 }  // namespace everstep::journal

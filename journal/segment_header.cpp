@@ -51,12 +51,15 @@ std::string_view prefix_of(FileKind kind) {
             return "redo-index-";
         case FileKind::undo_index:
             return "undo-index-";
+        case FileKind::merged_index:
+            return "merged-index-";
     }
     return {};
 }
 bool is_finished_name(std::string_view name) {
-    constexpr FileKind kKinds[] = {FileKind::redo, FileKind::undo, FileKind::pool,
-                                   FileKind::redo_index, FileKind::undo_index};
+    constexpr FileKind kKinds[] = {FileKind::redo,       FileKind::undo,
+                                   FileKind::pool,       FileKind::redo_index,
+                                   FileKind::undo_index, FileKind::merged_index};
     return std::any_of(std::begin(kKinds), std::end(kKinds),
                        [&](FileKind kind) { return parse_file_name(kind, name).has_value(); });
 }

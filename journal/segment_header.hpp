@@ -17,8 +17,9 @@
 namespace everstep::journal {
 
 // pool: waits, nobody's (pool.hpp). The index files (index_file.hpp) are named like the files that
-// they index. Both have no header of this form.
-enum class FileKind : std::uint8_t { redo, undo, pool, redo_index, undo_index };
+// they index, merged ones (merged_index.hpp) by their salts. None of them has a header of this
+// form.
+enum class FileKind : std::uint8_t { redo, undo, pool, redo_index, undo_index, merged_index };
 
 struct FileHeader {
     FileKind kind = FileKind::redo;
@@ -46,8 +47,8 @@ struct CheckedHeader {
 [[nodiscard]] Result<CheckedHeader> unpack_header(Bytes from, FileKind kind,
                                                   const std::string& name);
 
-// "redo-%016x", "undo-%016x", "pool-%016x", "redo-index-%016x", "undo-index-%016x"; with
-// `unfinished`, the name under which it is made (".new" behind it).
+// "redo-%016x", "undo-%016x", "pool-%016x", "redo-index-%016x", "undo-index-%016x",
+// "merged-index-%016x"; with `unfinished`, the name under which it is made (".new" behind it).
 [[nodiscard]] std::string file_name(FileKind kind, std::uint64_t segment);
 [[nodiscard]] std::string unfinished_name(FileKind kind, std::uint64_t segment);
 // The segment of a finished file's name; nothing when it is another name.

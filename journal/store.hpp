@@ -68,7 +68,8 @@ class Store {
 
     // For a scrub beside the running store: every segment, and how far its files are written.
     [[nodiscard]] std::vector<ScrubSegment> scrub_segments() const;
-    [[nodiscard]] std::vector<Finding> check_catalogue() const;
+    // What is wrong with what follows from the segments alone: the catalogue, merged indexes.
+    [[nodiscard]] std::vector<Finding> check_derived() const;
 
     // ---- journal thread
     // Begins an empty store's history: the first timeline (or one taken over from a primary that

@@ -1,6 +1,5 @@
 // What the parts of Store share: the history in memory, its locks, and the files that are written.
-// Private to journal/; the parts are append.cpp, apply.cpp, move.cpp, read.cpp, steps.cpp,
-// recovery.cpp and store.cpp.
+// Private to journal/.
 //
 // Locks, in this order: keep_mutex (one retention at a time), position_mutex (the replica's
 // position: the apply thread while it changes it, retention while it decides and drops),
@@ -20,6 +19,7 @@
 #include "journal/file_cache.hpp"
 #include "journal/history.hpp"
 #include "journal/index_cache.hpp"
+#include "journal/merges.hpp"
 #include "journal/pool.hpp"
 #include "journal/store.hpp"
 #include "journal/store_parts.hpp"
@@ -44,8 +44,8 @@ struct Store::Impl {
     std::unique_ptr<io::File> lock_file;
     mutable FileCache cache;
     mutable IndexCache indexes;
-    // Something is left for tend(): a file was sealed, or went.
-    std::atomic<bool> to_tend{false};
+    std::atomic<bool> to_tend{false};  // something is left for tend(): a file was sealed, or went
+    Merges merges{*this};
     Pool pool;
     AgeClock age;
     std::mutex keep_mutex;
@@ -158,14 +158,19 @@ struct Store::Impl {
     // `as_if`: with the replica there, instead of where it is.
     [[nodiscard]] Result<Looked> look(const Place& point, const UnitRange& window,
                                       const ReplicaState* as_if = nullptr) const;
-    [[nodiscard]] std::shared_ptr<const PathShare> newer_share(const PathSegment& part,
+    [[nodiscard]] std::shared_ptr<const PathShare> newer_share(const PathRun& part,
                                                                const UnitRange& window) const;
-    [[nodiscard]] std::shared_ptr<const PathShare> undone_share(const PathSegment& part,
+    [[nodiscard]] std::shared_ptr<const PathShare> undone_share(const PathRun& part,
                                                                 const UnitRange& window) const;
 
     // ---- move.cpp
-    // What the writes of (after, to] touched, joined; a superset of what differs.
-    [[nodiscard]] Result<std::vector<GapExtent>> touched(Position after, const Place& to) const;
+    // What the writes of (after, to] touched, joined; quicker by blocks, a superset.
+    [[nodiscard]] Result<std::vector<GapExtent>> touched(Position after, const Place& to,
+                                                         Grain grain) const;
+    [[nodiscard]] Status add_segment(std::uint64_t number, const PathRun& run,
+                                     std::vector<GapExtent>& extents) const;
+    [[nodiscard]] Status add_merged(const MergedIndex& index, const PathRun& run,
+                                    std::vector<GapExtent>& extents) const;
 
     // ---- tend.cpp
     [[nodiscard]] Result<bool> put_away_redo();

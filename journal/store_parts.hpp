@@ -31,6 +31,8 @@ struct Looked {
     std::uint64_t generation = 0;
 };
 
+enum class Grain : std::uint8_t { sectors, blocks };
+
 struct StepRange {  // the steps after < lsn <= to of one timeline on a path
     TimelineId timeline;
     Lsn after;

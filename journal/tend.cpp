@@ -1,5 +1,5 @@
 // Housekeeping of the store beside the stages: the index of a sealed file goes to an index file and
-// leaves memory; what is known of sealed segments goes to the catalogue.
+// leaves memory; what is known of sealed segments goes to the catalogue. merges.hpp has the rest.
 #include <algorithm>
 
 #include "journal/catalogue.hpp"
@@ -14,7 +14,7 @@ constexpr std::size_t kCatalogueBatch = 256;
 }  // namespace
 
 bool Store::wants_tending() const {
-    return impl_->to_tend.load(std::memory_order_relaxed);
+    return impl_->to_tend.load(std::memory_order_relaxed) || impl_->indexes.has_damaged();
 }
 
 Result<bool> Store::tend() {
@@ -23,6 +23,7 @@ Result<bool> Store::tend() {
     auto done = s.put_away_redo();
     if (done.ok() && !*done) done = s.put_away_undo();
     if (done.ok() && !*done) done = s.write_catalogue();
+    if (done.ok() && !*done) done = s.merges.step();
     if (!done.ok() || *done) s.to_tend = true;
     return done;
 }

@@ -165,7 +165,7 @@ Status ScrubJob::Impl::scrub_all() {
         EVERSTEP_TRY(scrub_one(scrub, segment));
         ++segments;
     }
-    for (const journal::Finding& finding : standby.store().check_catalogue())
+    for (const journal::Finding& finding : standby.store().check_derived())
         if (finding.damage) tell_damage(finding);
     forget_scrub(files(), directory());
     return {};

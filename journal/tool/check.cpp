@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "journal/merged_check.hpp"
 #include "journal/tool/catalogue_check.hpp"
 
 namespace everstep::journal::tool {
@@ -38,6 +39,19 @@ void check_opening(io::FileSystem& files, const DeadStore& store, Findings& find
     const auto read = read_segments(files, store);
     if (!read.ok()) return findings.add(does_not_open(store, read.status()));
     for (const Finding& finding : check_catalogue(files, store, *read)) findings.add(finding);
+}
+
+std::vector<Finding> check_merged_indexes(io::FileSystem& files, const DeadStore& store) {
+    StoreOptions options;
+    options.directory = store.directory;
+    options.group = store.group;
+    options.volume_bytes = any_volumes();
+    IndexCache indexes(files, options);
+    std::vector<Finding> out;
+    for (const std::uint64_t salt : store.merged)
+        if (auto finding = check_merged({files, indexes, options}, salt))
+            out.push_back(std::move(*finding));
+    return out;
 }
 
 Status damage_status(const DeadStore& store, std::size_t count) {
@@ -86,6 +100,15 @@ class Rebuild {
     }
     Value written = Value::list();
     std::uint64_t kept = 0;
+    // The store makes them again.
+    Status remove_bad_merged() {
+        for (const Finding& finding : check_merged_indexes(files_, store_)) {
+            EVERSTEP_TRY(files_.remove(finding.file));
+            removed.push(finding.file);
+        }
+        return {};
+    }
+    Value removed = Value::list();
     std::uint64_t catalogued = 0;  // segments
     bool catalogue_written = false;
 
@@ -133,6 +156,7 @@ Status verify(io::FileSystem& files, const DeadStore& store, bool json,
             scrub_all(files, store, hooks, [](const auto&, const auto&) { return Status(); }));
         if (findings.damages.empty() && !store.segments.empty())
             check_opening(files, store, findings);
+        for (const Finding& finding : check_merged_indexes(files, store)) findings.add(finding);
     }
     if (json) {
         Value out = Value::map();
@@ -172,6 +196,7 @@ Status rebuild(io::FileSystem& files, const DeadStore& store, bool json,
                                    return work.take(segment, made);
                                }));
     }
+    EVERSTEP_TRY(work.remove_bad_merged());
     // Damaged segments are left out of no catalogue: there is none until they are mended.
     if (findings.damages.empty() && !store.segments.empty())
         EVERSTEP_TRY(work.put_catalogue(findings));
@@ -181,6 +206,7 @@ Status rebuild(io::FileSystem& files, const DeadStore& store, bool json,
         out.set("directory", store.directory);
         out.set("written", work.written);
         out.set("kept", work.kept);
+        out.set("removed", work.removed);
         out.set(
             "catalogue",
             Value::map().set("segments", work.catalogued).set("written", work.catalogue_written));
@@ -190,6 +216,9 @@ Status rebuild(io::FileSystem& files, const DeadStore& store, bool json,
         for (const Value& one : written)
             surroundings.out << "wrote " << one.at("file").text() << ", " << one.at("bytes").text()
                              << " bytes\n";
+        for (const Value& one : *work.removed.as_list())
+            surroundings.out << "removed " << one.text()
+                             << ": a merged index that was not right; it is made again\n";
         print(findings, surroundings);
         surroundings.out << fmt::format("{}: {} index files written, {} were right\n",
                                         store.directory, written.size(), work.kept);

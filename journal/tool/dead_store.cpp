@@ -142,6 +142,8 @@ Status list(io::FileSystem& files, DeadStore& store) {
             store.notes.push_back(note(path, "the store is being dropped; the next start ends it"));
         const auto redo_number = parse_file_name(FileKind::redo, name);
         const auto undo_number = parse_file_name(FileKind::undo, name);
+        if (const auto salt = parse_file_name(FileKind::merged_index, name))
+            store.merged.push_back(*salt);
         if (redo_number) redo.insert(*redo_number);
         if (undo_number) undo.insert(*undo_number);
         if (redo_number || undo_number) add_bytes(files, path, store.bytes);

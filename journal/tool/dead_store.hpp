@@ -13,6 +13,7 @@ struct DeadStore {
     std::unique_ptr<io::File> lock;       // none in a copy of a store
     std::vector<ScrubSegment> segments;   // by number; a missing one between others is listed, too
     std::vector<Finding> notes;           // files that no segment needs
+    std::vector<std::uint64_t> merged;    // the salts of merged indexes
     std::vector<TimelineInfo> timelines;  // as the newest segment's head has them
     Uuid group;                           // nil: no header can be read
     std::uint64_t bytes = 0;              // of all redo and undo files

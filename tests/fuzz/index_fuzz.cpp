@@ -6,6 +6,7 @@
 
 #include "common/base/checksum.hpp"
 #include "common/base/pack.hpp"
+#include "journal/merged_file.hpp"
 #include "journal/paged_index.hpp"
 #include "journal/reading.hpp"
 #include "tests/fuzz/bytes_file.hpp"
@@ -36,11 +37,24 @@ std::shared_ptr<const IndexPages> pages_of(Bytes items, std::span<const std::siz
     PageTables tables(kSalt, kLevels);
     const std::size_t share = items.size() / item_bytes.size();
     for (std::size_t n = 0; n < item_bytes.size(); ++n)
-        tables.add(item_bytes[n], items.subspan(n * share, share / item_bytes[n] * item_bytes[n]));
+        tables.add_table(item_bytes[n],
+                         items.subspan(n * share, share / item_bytes[n] * item_bytes[n]));
     auto file = std::make_unique<fuzz::BytesFile>(tables.take());
     const auto pages = IndexPages::open(std::move(file), {0, kSalt, item_bytes.size()});
     if (!pages.ok()) std::abort();
     return *pages;
+}
+
+void look_up_merged(Bytes items) {
+    constexpr std::size_t kMerged[] = {12, 8};
+    const auto pages = pages_of(items, kMerged);
+    PageView view(pages);
+    std::vector<MergedExtent> found;
+    find_merged(view, {VolumeIndex(1), 3, 61}, found);
+    for (const MergedExtent& extent : found)
+        if (extent.count == 0 || extent.first < 3 || extent.end() > 64) std::abort();
+    MergedReader reader(pages);
+    while (reader.next()) continue;
 }
 
 void look_up(Bytes items, const IndexedFile& of) {
@@ -55,6 +69,7 @@ void look_up(Bytes items, const IndexedFile& of) {
     std::vector<SectorRun> runs;
     share.newest({VolumeIndex(0), 0, 64}, runs);
     share.before({VolumeIndex(1), 3, 61}, runs);
+    look_up_merged(items);
     if (!redo.status().ok() || !undo.status().ok()) return;
     for (const SectorRun& run : runs)
         if (run.count == 0 || run.end() > 64) std::abort();
@@ -73,6 +88,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     if (redo.ok() && !unpack_redo_index(pack_redo_index(of, *redo), of, "again").ok()) std::abort();
     const auto undo = unpack_undo_index(with_body(pack_undo_index(of, {}), body), of, "fuzz");
     if (undo.ok() && !unpack_undo_index(pack_undo_index(of, *undo), of, "again").ok()) std::abort();
+    const IndexedFile merged{Uuid(), 0, 0x1122334455667788, {}};
+    const BodyBytes head = pack_index_head(merged, FileKind::merged_index, {});
+    if (unpack_merged_head(with_body(head, body), merged, "fuzz").ok()) std::abort();  // its salt
+    unpack_merged_head(body, merged, "raw").status().ignore("any answer will do");
     look_up(body, of);
     // And as a whole file.
     unpack_redo_index(body, of, "raw").status().ignore("any answer will do");

@@ -10,6 +10,7 @@
 #include "journal/body_codec.hpp"
 #include "journal/catalogue.hpp"
 #include "journal/index_file.hpp"
+#include "journal/merged_file.hpp"
 #include "journal/record_bodies.hpp"
 #include "journal/segment_header.hpp"
 #include "tests/journal/store_lab.hpp"
@@ -203,6 +204,17 @@ TEST(Formats, IndexFilesAreTheDocumentedOnes) {
         {.volume = VolumeIndex(0), .block = 1, .blocks = 1, .data_at = 48, .crc = 0x55667788}};
     undo.add(extents, ByteOffset(4160));
     EXPECT_EQ(hex_rows(pack_undo_index(of, undo), 0), documented("undo-index"));
+
+    const MergedIndexPtr index =
+        merged_of({{6, 0x1111111111111111, 0, {}, {}}, {7, 0x5a5a5a5a5a5a5a5a, 0, {}, {}}});
+    BodyBytes merged = pack_merged_head(of.group, *index);
+    MergedPages pages(index->salt);
+    pages.begin();
+    pages.add({.volume = VolumeIndex(0), .first = 1, .count = 2, .children = 3});
+    const BodyBytes directory = pages.finish();
+    for (const BodyBytes& part : {directory, pages.take_pages()})
+        merged.insert(merged.end(), part.begin(), part.end());
+    EXPECT_EQ(hex_rows(merged, 0), documented("merged-index"));
 }
 
 TEST(Formats, TheCatalogueIsTheDocumentedOne) {

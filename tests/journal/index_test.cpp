@@ -100,7 +100,9 @@ class IndexFiles : public testing::Test {
     [[nodiscard]] std::vector<std::filesystem::path> index_files() const {
         std::vector<std::filesystem::path> out;
         for (const auto& entry : std::filesystem::directory_iterator(lab.options.directory))
-            if (entry.path().filename().string().find("-index-") != std::string::npos)
+            if (const std::string name = entry.path().filename();
+                parse_file_name(FileKind::redo_index, name) ||
+                parse_file_name(FileKind::undo_index, name))
                 out.push_back(entry.path());
         std::sort(out.begin(), out.end());
         return out;

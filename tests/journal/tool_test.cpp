@@ -6,6 +6,7 @@
 #include "journal/index_file.hpp"
 #include "journal/lmdb_catalogue.hpp"
 #include "journal/tool/run.hpp"
+#include "tests/journal/keep_lab.hpp"
 #include "tests/journal/small_history.hpp"
 
 namespace everstep::journal::lab {
@@ -162,6 +163,34 @@ TEST_F(JournalTool, RebuildMakesTheCatalogueAndVerifyComparesIt) {
     EXPECT_NE(out.find("damage: " + path), std::string::npos) << out;
     EXPECT_EQ(run({"rebuild", history.store_path()}), 0) << err;
     EXPECT_EQ(run({"verify", history.store_path()}), 0) << out;
+}
+
+TEST_F(JournalTool, MergedIndexesAreVerifiedAndABadOneIsRemoved) {
+    KeepLab lab;
+    lab.begin();
+    lab.take_some(30);
+    while (lab.store->wants_tending()) ASSERT_TRUE(lab.store->tend().ok());
+    lab.store.reset();
+    const std::string store = lab.options.directory;
+    std::vector<std::string> merged;
+    for (const auto& entry : std::filesystem::directory_iterator(store))
+        if (parse_file_name(FileKind::merged_index, entry.path().filename().string()))
+            merged.push_back(entry.path());
+    ASSERT_GE(merged.size(), 2U);
+    EXPECT_EQ(run({"rebuild", store}), 0) << out << err;
+    EXPECT_EQ(out.find("removed"), std::string::npos) << out;
+    EXPECT_EQ(run({"verify", store}), 0) << out << err;
+    std::string bytes = SmallHistory::slurp(merged[0]);
+    bytes.back() = static_cast<char>(bytes.back() ^ 1);
+    SmallHistory::spit(merged[0], bytes);
+    EXPECT_EQ(run({"verify", store}), 1);
+    EXPECT_NE(out.find("damage: " + merged[0]), std::string::npos) << out;
+    EXPECT_TRUE(SmallHistory::slurp(merged[0]) == bytes);
+    EXPECT_EQ(run({"rebuild", store}), 0) << err;
+    EXPECT_NE(out.find("removed " + merged[0]), std::string::npos) << out;
+    EXPECT_FALSE(std::filesystem::exists(merged[0]));
+    EXPECT_TRUE(std::filesystem::exists(merged[1]));
+    EXPECT_EQ(run({"verify", store}), 0) << out;
 }
 
 TEST_F(JournalTool, AStoreThatIsOpenIsRefusedAndItsProcessNamed) {

@@ -1,0 +1,107 @@
+#include <algorithm>
+
+#include "journal/merged_file.hpp"
+#include "journal/shares.hpp"
+
+namespace everstep::journal {
+namespace {
+
+constexpr std::uint64_t kSectorsPerBlock = 1ULL << kBlockLevel;
+
+// The parts of the sorted `ranges` in which this child has writes. `extents`: by blocks, sorted.
+std::vector<UnitRange> of_child(const std::vector<UnitRange>& ranges,
+                                const std::vector<MergedExtent>& extents, std::size_t child) {
+    std::vector<UnitRange> out;
+    auto extent = extents.begin();
+    for (const UnitRange& range : ranges) {
+        const std::uint64_t end = range.first + range.count;
+        while (extent != extents.end() && extent->end() * kSectorsPerBlock <= range.first) ++extent;
+        for (auto one = extent; one != extents.end() && one->first * kSectorsPerBlock < end;
+             ++one) {
+            if ((one->children >> child & 1) == 0) continue;
+            const std::uint64_t from = std::max(range.first, one->first * kSectorsPerBlock);
+            const std::uint64_t to = std::min(end, one->end() * kSectorsPerBlock);
+            if (!out.empty() && out.back().first + out.back().count == from)
+                out.back().count += to - from;
+            else
+                out.push_back({range.volume, from, to - from});
+        }
+    }
+    return out;
+}
+
+}  // namespace
+
+MergedShare::MergedShare(IndexCache& indexes, MergedIndexPtr index, const PathSpan& span)
+    : indexes_(indexes), index_(std::move(index)), path_(span), children_(index_->child_count()) {}
+
+Status MergedShare::newest(const UnitRange& sectors, std::vector<SectorRun>& out) const {
+    return ask(&PathShare::newest, Order::newest_first, sectors, out);
+}
+
+Status MergedShare::before(const UnitRange& sectors, std::vector<SectorRun>& out) const {
+    return ask(&PathShare::before, Order::oldest_first, sectors, out);
+}
+
+Status MergedShare::ask(Look look, Order order, const UnitRange& sectors,
+                        std::vector<SectorRun>& out) const {
+    const std::vector<MergedExtent> extents = find(sectors);
+    std::vector<UnitRange> open{sectors};
+    std::vector<SectorRun> found;
+    std::vector<SectorRun> part;
+    const std::size_t count = index_->child_count();
+    for (std::size_t n = 0; n < count && !open.empty() && !extents.empty(); ++n) {
+        const std::size_t number = order == Order::oldest_first ? n : count - 1 - n;
+        const std::vector<UnitRange> ranges = of_child(open, extents, number);
+        if (ranges.empty()) continue;
+        const PathShare* share = child(number);
+        if (share == nullptr) continue;
+        part.clear();
+        for (const UnitRange& range : ranges) EVERSTEP_TRY((share->*look)(range, part));
+        open = without(open, part);
+        found.insert(found.end(), part.begin(), part.end());
+    }
+    std::sort(found.begin(), found.end(),
+              [](const SectorRun& a, const SectorRun& b) { return a.first < b.first; });
+    for (const SectorRun& run : found) append_run(out, run);
+    return {};
+}
+
+// Where its file is no good, all that it covers counts as written.
+std::vector<MergedExtent> MergedShare::find(const UnitRange& sectors) const {
+    const std::uint64_t first = sectors.first >> kBlockLevel;
+    const std::uint64_t end = ((sectors.first + sectors.count - 1) >> kBlockLevel) + 1;
+    std::vector<MergedExtent> out;
+    if (!view_ && !index_->damaged) {
+        auto pages = indexes_.merged_pages(index_->salt);
+        if (pages.ok()) view_.emplace(std::move(*pages));
+    }
+    if (view_) {
+        find_merged(*view_, {sectors.volume, first, end - first}, out);
+        if (view_->status().ok()) return out;
+    }
+    indexes_.note_damaged(*index_);
+    return {{.volume = sectors.volume,
+             .first = first,
+             .count = end - first,
+             .children = (1U << kMergeFanInMax) - 1}};
+}
+
+const PathShare* MergedShare::child(std::size_t number) const {
+    std::unique_ptr<PathShare>& share = children_[number];
+    if (share != nullptr) return share.get();
+    const auto passes = [&](const auto& one) {
+        return path_.after < one.last && one.first < path_.to;
+    };
+    if (index_->level > 1) {
+        if (!passes(*index_->children[number])) return nullptr;
+        share = std::make_unique<MergedShare>(indexes_, index_->children[number], path_);
+        return share.get();
+    }
+    const FixedSegment& segment = index_->segments[number];
+    if (!passes(segment)) return nullptr;
+    share = std::make_unique<FixedShare>(indexes_, segment, path_);
+    return share.get();
+}
+
+}  // namespace everstep::journal
