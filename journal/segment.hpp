@@ -77,9 +77,10 @@ struct Segment {
     // Before-images are being taken: both indexes are in memory until the undo file is sealed.
     bool imaging = false;
     bool catalogued = false;  // the catalogue has it as it is
-    // Its redo file's index may leave memory. There are few condensed ones; theirs stay.
+    // Its redo file's index may leave memory. A condensed one that the replica has not passed has
+    // some of its before-images already: more are taken in any moment.
     [[nodiscard]] bool redo_fixed() const {
-        return redo.sealed && (undo.sealed || !imaging) && !condensed();
+        return redo.sealed && (undo.sealed || (!imaging && !condensed()));
     }
     [[nodiscard]] bool fixed() const { return redo.sealed && undo.sealed; }
 };
