@@ -67,6 +67,10 @@ struct OpenOptions {
     // O_DIRECT for calls whose ops are all aligned to 4096 (offset, length, memory), where the file
     // system has it; the other calls go through the page cache, with the same result.
     bool direct = false;
+    // With `direct`: a write whose ops follow one another without a hole and together begin and end
+    // at multiples of 4096 is copied into buffers that are registered with the writing thread's
+    // ring, and goes from there; so it is direct whatever its memory's alignment. For appends.
+    bool gather = false;
 };
 
 // The directory operations of a crash-safe program, behind the same seam.
@@ -90,7 +94,8 @@ class FileSystem {
     [[nodiscard]] virtual Result<ByteCount> free_bytes(const std::string& path) const;
 };
 
-// The machine's own file system: pread/pwrite for single operations, io_uring for batches of them.
+// The machine's own file system: pread/pwrite for single operations, io_uring for batches of them
+// and for gathered writes.
 // Thread: any.
 [[nodiscard]] FileSystem& system_files();
 

@@ -9,6 +9,8 @@
 #include <array>
 #include <cerrno>
 
+#include "common/io/transfer_faults.hpp"
+
 namespace everstep::io {
 namespace {
 
@@ -28,6 +30,17 @@ constexpr std::uint64_t kDirectAlignment = 4096;
     return {.offset = op.offset.value(),
             .data = const_cast<std::byte*>(op.from.data()),
             .size = op.from.size()};
+}
+
+// One range without a hole, whose begin and end are aligned.
+[[nodiscard]] bool joined(std::span<const WriteOp> ops) {
+    if (ops.empty() || ops.front().offset.value() % kDirectAlignment != 0) return false;
+    ByteOffset end = ops.front().offset;
+    for (const WriteOp& op : ops) {
+        if (op.offset != end) return false;
+        end = end + op.from.size();
+    }
+    return end.value() % kDirectAlignment == 0;
 }
 
 [[nodiscard]] std::string place(const Transfer& transfer) {
@@ -89,7 +102,8 @@ Result<std::unique_ptr<File>> PosixFile::open(const std::string& path, const Ope
     if (block_device && options.exclusive_lock) flags |= O_EXCL;
     auto fd = open_fd(path, flags);
     if (!fd.ok()) return fd.status();
-    std::unique_ptr<PosixFile> file(new PosixFile(path, std::move(*fd), block_device));
+    std::unique_ptr<PosixFile> file(
+        new PosixFile(path, std::move(*fd), {block_device, options.gather && options.direct}));
     if (options.exclusive_lock) EVERSTEP_TRY(file->lock());
     if (options.direct) file->open_direct(access);
     return std::unique_ptr<File>(std::move(file));
@@ -107,6 +121,7 @@ Status PosixFile::lock() const {
 // Through /proc, so that it is the same inode even when the path was replaced meanwhile. Without it
 // (a file system without O_DIRECT, no /proc) everything is buffered.
 void PosixFile::open_direct(int access) {
+    if (transfer_faults() != nullptr && transfer_faults()->no_direct) return;
     const std::string same = "/proc/self/fd/" + std::to_string(fd_.get());
     direct_fd_.reset(::open(same.c_str(), access | O_DIRECT | O_CLOEXEC));
 }
@@ -117,7 +132,11 @@ Status PosixFile::read(std::span<const ReadOp> ops) const {
 
 Status PosixFile::write(std::span<const WriteOp> ops) {
     EVERSTEP_TRY(sync_failure());
-    return transfer(Direction::write, ops);
+    if (!kind_.gather || !joined(ops)) return transfer(Direction::write, ops);
+    const int fd = direct_fd_.valid() ? direct_fd_.get() : fd_.get();
+    return gathered_write(fd, direct_fd_.valid(), ops, [&](Transfer& transfer) {
+        return finish(Direction::write, transfer, fd);
+    });
 }
 
 template <class Op>
@@ -195,7 +214,7 @@ Status PosixFile::punch(ByteOffset offset, ByteCount count) {
 
 Status PosixFile::resize(ByteCount size) {
     EVERSTEP_TRY(sync_failure());
-    if (block_device_) {
+    if (kind_.block_device) {
         const auto now = size_of(opened());
         if (!now.ok()) return now.status();
         if (*now == size) return {};

@@ -4,7 +4,9 @@
 // the direct one when every op of it is aligned to 4096 (offset, length, memory), else as a whole
 // to the buffered one: never both in one call, for a direct write beside a buffered one in the same
 // page could leave a stale page. Between calls the kernel keeps the two in step (a direct transfer
-// writes back and drops the pages of its range first).
+// writes back and drops the pages of its range first). A gathered write (OpenOptions) is aligned
+// by the buffers that it is copied into; where there is no O_DIRECT it goes from them to the page
+// cache.
 //
 // Thread: as File. Invariants: after a failed sync every call that changes the file gives that
 // error.
@@ -38,11 +40,15 @@ class PosixFile final : public File {
                                                           ByteCount length) const override;
 
   private:
-    PosixFile(std::string path, UniqueFd fd, bool block_device)
-        : path_(std::move(path)), fd_(std::move(fd)), block_device_(block_device) {}
+    struct Kind {
+        bool block_device = false;
+        bool gather = false;
+    };
+    PosixFile(std::string path, UniqueFd fd, Kind kind)
+        : path_(std::move(path)), fd_(std::move(fd)), kind_(kind) {}
     [[nodiscard]] Status lock() const;
     void open_direct(int access);
-    [[nodiscard]] OpenedFile opened() const { return {fd_.get(), block_device_, &path_}; }
+    [[nodiscard]] OpenedFile opened() const { return {fd_.get(), kind_.block_device, &path_}; }
     [[nodiscard]] Status run(Direction direction, std::span<Transfer> transfers, int fd) const;
     [[nodiscard]] Status finish(Direction direction, Transfer& transfer, int fd) const;
     template <class Op>
@@ -52,7 +58,7 @@ class PosixFile final : public File {
     std::string path_;
     UniqueFd fd_;
     UniqueFd direct_fd_;
-    bool block_device_;
+    Kind kind_;
     mutable std::mutex mutex_;  // guards failure_: a reader's thread may ask while the writer syncs
     Status failure_;
 };
