@@ -4,7 +4,9 @@
 #include <xxhash.h>
 
 #include <algorithm>
+#include <array>
 #include <cstring>
+#include <limits>
 
 namespace everstep {
 namespace {
@@ -12,6 +14,30 @@ namespace {
 constexpr std::size_t kChunkBytes = 1U << 30;  // ISA-L takes its length as an int
 
 static_assert(sizeof(XXH128_canonical_t) == sizeof(Hash128));
+
+// Polynomials over GF(2) modulo that of CRC32C, reflected: the highest bit is x^0.
+constexpr std::uint32_t kPolynomial = 0x82F63B78;
+constexpr std::uint32_t kOne = 1U << 31;
+
+constexpr std::uint32_t times_x(std::uint32_t a) {
+    return (a & 1U) != 0 ? a >> 1 ^ kPolynomial : a >> 1;
+}
+
+constexpr std::uint32_t product(std::uint32_t a, std::uint32_t b) {
+    std::uint32_t sum = 0;
+    for (; a != 0; a <<= 1, b = times_x(b))
+        if ((a & kOne) != 0) sum ^= b;
+    return sum;
+}
+
+// x^8, x^16, x^32, ..: behind 2^n bytes a CRC counts times the nth.
+constexpr auto kBehindBytes = [] {
+    std::array<std::uint32_t, std::numeric_limits<std::size_t>::digits> powers{};
+    powers[0] = kOne >> 8;
+    for (std::size_t n = 1; n < powers.size(); ++n)
+        powers[n] = product(powers[n - 1], powers[n - 1]);
+    return powers;
+}();
 
 }  // namespace
 
@@ -27,6 +53,12 @@ std::uint32_t crc32c(Bytes bytes, std::uint32_t seed) {
         bytes = bytes.subspan(chunk.size());
     }
     return ~crc;
+}
+
+std::uint32_t crc32c_joined(std::uint32_t first, std::uint32_t second, std::size_t second_bytes) {
+    for (std::size_t n = 0; second_bytes != 0; ++n, second_bytes >>= 1)
+        if ((second_bytes & 1U) != 0) first = product(kBehindBytes[n], first);
+    return first ^ second;
 }
 
 Hash128 xxh3_128(Bytes bytes) {

@@ -88,4 +88,16 @@ Bytes SealedFrame::payload(const FrameEntry& entry) const {
     return bytes().subspan(entry.payload_offset, entry.payload_bytes);
 }
 
+std::uint32_t SealedFrame::crc() const {
+    std::uint32_t crc = 0;
+    std::size_t at = 0;
+    for (const FrameEntry& entry : entries_) {
+        if (entry.payload_bytes == 0 || entry.payload_offset < at) continue;
+        crc = crc32c(bytes().subspan(at, entry.payload_offset - at), crc);
+        crc = crc32c_joined(crc, entry.payload_crc, entry.payload_bytes);
+        at = std::size_t{entry.payload_offset} + entry.payload_bytes;
+    }
+    return crc32c(bytes().subspan(at), crc);
+}
+
 }  // namespace everstep

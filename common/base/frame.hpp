@@ -107,6 +107,9 @@ class SealedFrame {
     [[nodiscard]] Bytes payload(const FrameEntry& entry) const;
     [[nodiscard]] Bytes bytes() const { return bytes_.bytes(); }
     [[nodiscard]] const Hash128& hash() const { return hash_; }  // XXH3-128 of bytes()
+    // CRC32C of bytes(), as they were when the frame was made or checked: joined from the CRCs of
+    // its payloads, which are not read again.
+    [[nodiscard]] std::uint32_t crc() const;
 
   private:
     friend class FrameBuilder;

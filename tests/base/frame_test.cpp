@@ -187,6 +187,8 @@ TEST(Frame, RandomFramesRoundTrip) {
         const auto parsed = SealedFrame::parse(copy_of(frame->bytes()));
         ASSERT_TRUE(parsed.ok()) << parsed.status().message();
         expect_same(*frame, **parsed);
+        EXPECT_EQ(frame->crc(), crc32c(frame->bytes()));
+        EXPECT_EQ((*parsed)->crc(), crc32c(frame->bytes()));
         for (std::size_t i = 0; i < plan.entries.size(); ++i) {
             const FrameEntry& entry = (*parsed)->entries()[i];
             EXPECT_TRUE(std::ranges::equal((*parsed)->payload(entry), plan.payloads[i]));

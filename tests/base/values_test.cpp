@@ -59,6 +59,21 @@ TEST(Checksum, Crc32cHasThePublishedValues) {
     EXPECT_EQ(crc32c(counting), 0x113FDB5CU);
 }
 
+// Of every length's bits, and of two runs of which one or both are empty.
+TEST(Checksum, Crc32cOfJoinedRunsIsThatOfTheWhole) {
+    std::mt19937_64 random(test::test_seed());
+    std::vector<std::byte> data(5U << 20);
+    for (std::byte& byte : data) byte = static_cast<std::byte>(random());
+    for (int round = 0; round < 400; ++round) {
+        const std::size_t size = round == 0 ? 0 : random() % (data.size() >> random() % 23);
+        const Bytes all = Bytes(data).subspan(random() % (data.size() - size + 1), size);
+        const std::size_t cut = random() % (size + 1);
+        EXPECT_EQ(crc32c_joined(crc32c(all.first(cut)), crc32c(all.subspan(cut)), size - cut),
+                  crc32c(all))
+            << size << " cut at " << cut;
+    }
+}
+
 TEST(Checksum, Crc32cChainsAtEveryCut) {
     std::mt19937_64 random(test::test_seed());
     std::vector<std::byte> data(3000);
