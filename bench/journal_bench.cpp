@@ -8,6 +8,7 @@
 #include <iostream>
 
 #include "bench/history_maker.hpp"
+#include "common/io/uring.hpp"
 
 namespace everstep::bench {
 namespace {
@@ -58,8 +59,11 @@ Status append(const std::string& directory, std::uint64_t bytes, std::uint64_t c
         EVERSTEP_TRY(history.store().sync());
     }
     const double seconds = seconds_since(begin);
-    print(fmt::format(R"("writes":{},"seconds":{:.6f},"written":{})", count, seconds,
-                      history.traffic().written - before));
+    const io::GatherCounts left = io::gather_counts();
+    print(fmt::format(R"("writes":{},"seconds":{:.6f},"written":{},)", count, seconds,
+                      history.traffic().written - before) +
+          fmt::format(R"("registered":{},"unregistered":{},"single":{})", left.registered,
+                      left.unregistered, left.single));
     return {};
 }
 

@@ -67,7 +67,7 @@ Status Store::Impl::make_room(std::uint64_t body_bytes) {
 
 Status Store::Impl::stage_frame(const FramePtr& frame) {
     EVERSTEP_TRY(make_room(frame->bytes().size()));
-    const ByteOffset at = redo->stage_borrowed(RecordKind::frame, frame->bytes());
+    const ByteOffset at = redo->stage_borrowed(RecordKind::frame, frame->bytes(), frame->crc());
     pending.push_back({frame, at});
     return redo->staged_bytes() < kAppendBytes ? Status() : commit_frames();
 }
@@ -170,7 +170,7 @@ Status Store::append_resync(const FramePtr& frame) {
     EVERSTEP_TRY(s.require_history());
     EVERSTEP_TRY(s.history.check_resync(*frame));
     EVERSTEP_TRY(s.make_room(frame->bytes().size()));
-    const ByteOffset at = s.redo->stage_borrowed(RecordKind::resync, frame->bytes());
+    const ByteOffset at = s.redo->stage_borrowed(RecordKind::resync, frame->bytes(), frame->crc());
     EVERSTEP_TRY(s.redo->write());
     const std::unique_lock guard(s.mutex);
     s.history.take_resync(*s.open_segment, *frame, at);

@@ -116,7 +116,7 @@ Status Pool::make_spare() {
     if (!number) return {};
     const std::string path = path_of(*number);
     const auto make = [&]() -> Status {
-        auto file = files_.open(path, {.mode = io::OpenMode::create});
+        auto file = files_.open(path, {.mode = io::OpenMode::create, .direct = true});
         if (!file.ok()) return file.status();
         EVERSTEP_TRY((*file)->resize(redo_bytes_));
         EVERSTEP_TRY((*file)->allocate(ByteOffset(0), redo_bytes_));

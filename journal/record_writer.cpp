@@ -29,25 +29,19 @@ bool RecordWriter::fits(std::uint64_t body_bytes) const {
     return end + kBatchAlign <= setup_.capacity.value();
 }
 
-ByteOffset RecordWriter::stage_envelope(RecordKind kind, std::span<const Bytes> parts) {
+ByteOffset RecordWriter::stage_envelope(RecordKind kind, const Body& body) {
     const std::uint64_t at = next_record_at();
-    std::uint64_t body_bytes = 0;
-    std::uint32_t body_crc = 0;
-    for (const Bytes part : parts) {
-        body_bytes += part.size();
-        body_crc = crc32c(part, body_crc);
-    }
     const Envelope envelope{.kind = kind,
                             .salt = setup_.salt,
                             .sequence = setup_.sequence->fetch_add(1),
                             .offset = ByteOffset(at),
                             .synced_to = ByteOffset(written_.synced_to),
-                            .body_bytes = static_cast<std::uint32_t>(body_bytes),
+                            .body_bytes = static_cast<std::uint32_t>(body.bytes),
                             .previous_crc = staged_tail_.crc,
-                            .body_crc = body_crc};
+                            .body_crc = body.crc};
     std::array<std::byte, kEnvelopeBytes> packed{};
     staged_tail_.crc = pack_envelope(envelope, packed);
-    staged_tail_.end = at + record_bytes(body_bytes);
+    staged_tail_.end = at + record_bytes(body.bytes);
     staged_.append(packed);
     return ByteOffset(at + kEnvelopeBytes);
 }
@@ -57,21 +51,25 @@ void RecordWriter::end_record(std::uint64_t body_bytes) {
 }
 
 ByteOffset RecordWriter::stage(RecordKind kind, std::span<const Bytes> parts) {
-    const ByteOffset body_at = stage_envelope(kind, parts);
-    std::uint64_t body_bytes = 0;
+    Body body;
     for (const Bytes part : parts) {
-        staged_.append(part);
-        body_bytes += part.size();
+        body.bytes += part.size();
+        body.crc = crc32c(part, body.crc);
     }
-    end_record(body_bytes);
+    const ByteOffset body_at = stage_envelope(kind, body);
+    for (const Bytes part : parts) staged_.append(part);
+    end_record(body.bytes);
     return body_at;
 }
 
-ByteOffset RecordWriter::stage_borrowed(RecordKind kind, Bytes body) {
-    if (body.size() < kBorrowedBytesMin) return stage(kind, body);
-    const ByteOffset body_at = stage_envelope(kind, {&body, 1});
-    borrowed_.push_back({staged_.size(), body});
-    borrowed_bytes_ += body.size();
+ByteOffset RecordWriter::stage_borrowed(RecordKind kind, Bytes body, std::uint32_t body_crc) {
+    const ByteOffset body_at = stage_envelope(kind, {body.size(), body_crc});
+    if (body.size() < kBorrowedBytesMin) {
+        staged_.append(body);
+    } else {
+        borrowed_.push_back({staged_.size(), body});
+        borrowed_bytes_ += body.size();
+    }
     end_record(body.size());
     return body_at;
 }

@@ -21,8 +21,12 @@
 
 namespace everstep::journal {
 
-// A shorter body is quicker copied than written by itself.
-inline constexpr std::size_t kBorrowedBytesMin = 256U << 10;
+// How a redo file is opened for records: past the page cache, from registered buffers.
+inline constexpr io::OpenOptions kAppendOptions{
+    .mode = io::OpenMode::read_write, .direct = true, .gather = true};
+
+// A gathered write copies what it is given; a longer body is not copied once more before.
+inline constexpr std::size_t kBorrowedBytesMin = 16U << 10;
 
 // Where a file's chain of records ends.
 struct LogTail {
@@ -48,8 +52,8 @@ class RecordWriter {
     ByteOffset stage(RecordKind kind, std::span<const Bytes> parts);
     ByteOffset stage(RecordKind kind, Bytes body) { return stage(kind, {&body, 1}); }
     // The same without a copy of a body from kBorrowedBytesMin on: it stays valid and as it is
-    // until write() or drop_staged().
-    ByteOffset stage_borrowed(RecordKind kind, Bytes body);
+    // until write() or drop_staged(). The caller knows its CRC32C.
+    ByteOffset stage_borrowed(RecordKind kind, Bytes body, std::uint32_t body_crc);
     [[nodiscard]] std::uint64_t staged_bytes() const { return staged_.size() + borrowed_bytes_; }
     [[nodiscard]] Status write();
     [[nodiscard]] Status sync();
@@ -66,7 +70,11 @@ class RecordWriter {
         Bytes bytes;
     };
     [[nodiscard]] std::uint64_t next_record_at() const;
-    ByteOffset stage_envelope(RecordKind kind, std::span<const Bytes> parts);
+    struct Body {
+        std::uint64_t bytes = 0;
+        std::uint32_t crc = 0;
+    };
+    ByteOffset stage_envelope(RecordKind kind, const Body& body);
     void end_record(std::uint64_t body_bytes);
     void list_ops(ByteOffset at);
     Setup setup_;

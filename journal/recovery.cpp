@@ -82,8 +82,11 @@ Status Recovery::list_files() {
 }
 
 Status Recovery::open_file(FileKind kind, std::uint64_t number, CheckedHeader& header) {
+    // The newest redo file is written on through it.
     auto file =
-        s_.files.open(s_.path_of(file_name(kind, number)), {.mode = io::OpenMode::read_write});
+        s_.files.open(s_.path_of(file_name(kind, number)),
+                      kind == FileKind::redo ? kAppendOptions
+                                             : io::OpenOptions{.mode = io::OpenMode::read_write});
     if (!file.ok()) return file.status();
     file_ = std::move(*file);
     const auto read = read_header(*file_, kind);

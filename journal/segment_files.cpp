@@ -41,9 +41,12 @@ Result<std::unique_ptr<io::File>> Store::Impl::make_file(const std::string& path
     if (*there) EVERSTEP_TRY(files.remove(path));  // left over from an attempt that failed
     const auto taken = bytes == ByteCount(0) ? pool.take_undo(path) : pool.take_redo(bytes, path);
     if (!taken.ok()) return taken.status();
-    if (*taken) return files.open(path, {.mode = io::OpenMode::read_write});
-    auto file = files.open(path, {.mode = io::OpenMode::create});
-    if (!file.ok() || bytes == ByteCount(0)) return file;
+    const bool redo_file = bytes != ByteCount(0);
+    io::OpenOptions how = redo_file ? kAppendOptions : io::OpenOptions{};
+    how.mode = *taken ? io::OpenMode::read_write : io::OpenMode::create;
+    auto file = files.open(path, how);
+    if (*taken) return file;
+    if (!file.ok() || !redo_file) return file;
     EVERSTEP_TRY((*file)->resize(bytes));
     EVERSTEP_TRY((*file)->allocate(ByteOffset(0), bytes));
     return file;
@@ -123,8 +126,7 @@ Result<Store::Impl::Made> Store::Impl::make_files(NewSegment& begin) {
                                   path_of(file_name(kind, segment.number))));
         EVERSTEP_TRY(files.sync_directory(options.directory));
     }
-    auto opened = files.open(path_of(file_name(FileKind::redo, segment.number)),
-                             {.mode = io::OpenMode::read_write});
+    auto opened = files.open(path_of(file_name(FileKind::redo, segment.number)), kAppendOptions);
     if (!opened.ok()) return opened.status();
     made.redo = std::make_unique<RecordWriter>(RecordWriter::Setup{.file = std::move(*opened),
                                                                    .salt = segment.redo.salt,

@@ -1,7 +1,8 @@
 // Batches of records: what was copied and what was borrowed lie in the file in the order in which
-// they were staged, and a batch that failed leaves no trace.
+// they were staged, and a batch that failed leaves no trace; by the page cache and past it.
 #include <gtest/gtest.h>
 
+#include "common/base/checksum.hpp"
 #include "journal/record_scan.hpp"
 #include "tests/journal/power_files.hpp"
 #include "tests/journal/store_lab.hpp"
@@ -9,10 +10,12 @@
 namespace everstep::journal::lab {
 namespace {
 
-class RecordWriterTest : public testing::Test {
+class RecordWriterTest : public testing::TestWithParam<bool> {
   protected:
     RecordWriterTest() : files_(directory_.path()) {
-        auto file = files_.open(path(), {.mode = io::OpenMode::create});
+        io::OpenOptions how = GetParam() ? kAppendOptions : io::OpenOptions{};
+        how.mode = io::OpenMode::create;
+        auto file = files_.open(path(), how);
         EXPECT_TRUE(file.ok());
         header_.header.salt = test_uuid(0x5a);
         std::vector<std::byte> bytes(kFileHeaderBytes);
@@ -32,7 +35,8 @@ class RecordWriterTest : public testing::Test {
         for (std::size_t i = 0; i < count; ++i)
             bodies_.back()[i] = static_cast<std::byte>(i * 7 + bodies_.size() * 31);
         if (borrowed)
-            (void)writer_->stage_borrowed(RecordKind::frame, bodies_.back());
+            (void)writer_->stage_borrowed(RecordKind::frame, bodies_.back(),
+                                          crc32c(bodies_.back()));
         else
             (void)writer_->stage(RecordKind::frame, bodies_.back());
     }
@@ -62,11 +66,13 @@ class RecordWriterTest : public testing::Test {
     std::vector<std::vector<std::byte>> bodies_;
 };
 
-TEST_F(RecordWriterTest, CopiedAndBorrowedBodiesKeepTheirOrder) {
+INSTANTIATE_TEST_SUITE_P(Direct, RecordWriterTest, testing::Bool());
+
+TEST_P(RecordWriterTest, CopiedAndBorrowedBodiesKeepTheirOrder) {
     for (int batch = 0; batch < 4; ++batch) {
         for (const std::size_t count :
              {std::size_t{100}, kBorrowedBytesMin, kBorrowedBytesMin - 1, kBorrowedBytesMin + 513,
-              std::size_t{4096}, 2 * kBorrowedBytesMin}) {
+              std::size_t{4096}, 2 * kBorrowedBytesMin, std::size_t{1} << 20}) {
             stage(count, batch % 2 == 0 || count % 2 == 0);
             if (batch == 3) {
                 ASSERT_TRUE(writer_->write().ok());
@@ -81,7 +87,7 @@ TEST_F(RecordWriterTest, CopiedAndBorrowedBodiesKeepTheirOrder) {
     }
 }
 
-TEST_F(RecordWriterTest, AFailedBatchLeavesTheTailWhereItStood) {
+TEST_P(RecordWriterTest, AFailedBatchLeavesTheTailWhereItStood) {
     stage(1000, false);
     ASSERT_TRUE(writer_->write().ok());
     for (std::uint64_t at = 0; at < 5; ++at) {
