@@ -79,6 +79,7 @@ Status Store::Impl::commit_frames() {
         pending.clear();
         return written;
     }
+    for (const Pending& p : pending) recent.add(open_segment->number, p.at, p.frame);
     const std::unique_lock guard(mutex);
     for (const Pending& p : pending) history.take_frame(*open_segment, *p.frame, p.at);
     open_segment->redo.tail = redo->tail();
@@ -172,6 +173,7 @@ Status Store::append_resync(const FramePtr& frame) {
     EVERSTEP_TRY(s.make_room(frame->bytes().size()));
     const ByteOffset at = s.redo->stage_borrowed(RecordKind::resync, frame->bytes(), frame->crc());
     EVERSTEP_TRY(s.redo->write());
+    s.recent.add(s.open_segment->number, at, frame);
     const std::unique_lock guard(s.mutex);
     s.history.take_resync(*s.open_segment, *frame, at);
     s.open_segment->redo.tail = s.redo->tail();

@@ -225,13 +225,16 @@ Status Store::begin_batch(const ApplyBatch& batch, const ReplicaReader& replica)
 Status Store::read_unit(const ApplyUnit& unit, MutableBytes to) const {
     const Impl& s = *impl_;
     EVERSTEP_ASSERT(!unit.zero && to.size() == unit.length.value(), "a unit is read whole");
-    const auto file = s.cache.get(FileKind::redo, unit.segment);
-    if (!file.ok()) return file.status();
-    EVERSTEP_TRY((*file)->read_at(unit.payload_at, to));
+    if (!s.recent.copy(unit.segment, unit.payload_at, to)) {
+        const auto file = s.cache.get(FileKind::redo, unit.segment);
+        if (!file.ok()) return file.status();
+        EVERSTEP_TRY((*file)->read_at(unit.payload_at, to));
+    }
     if (crc32c(to) == unit.payload_crc) return {};
-    return {ErrorCode::corrupt,
-            (*file)->path() + ": offset " + std::to_string(unit.payload_at.value()) + ": " +
-                std::to_string(to.size()) + " bytes of payload fail their checksum"};
+    return {ErrorCode::corrupt, s.path_of(file_name(FileKind::redo, unit.segment)) + ": offset " +
+                                    std::to_string(unit.payload_at.value()) + ": " +
+                                    std::to_string(to.size()) +
+                                    " bytes of payload fail their checksum"};
 }
 
 Status Store::end_batch(const ApplyBatch& batch) {

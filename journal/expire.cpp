@@ -93,6 +93,7 @@ Status Store::Impl::commit_kept(const std::vector<std::uint64_t>& numbers, const
 Status Store::Impl::retire(const std::vector<std::uint64_t>& numbers) {
     for (const std::uint64_t number : numbers) {
         cache.forget(number);
+        recent.forget(number);
         for (const FileKind kind : {FileKind::redo, FileKind::undo})
             EVERSTEP_TRY(pool.retire(path_of(file_name(kind, number))));
         EVERSTEP_TRY(indexes.remove(number));

@@ -47,8 +47,10 @@ Status damaged(const io::File& file, const FilePiece& piece) {
                                     " bytes fail their checksum"};
 }
 
-// Pieces of one file. Parts of a checked run go through a scratch buffer.
-Status read_file_pieces(const io::File& file, std::span<const FilePiece> pieces) {
+// Pieces of one file, from memory what was appended last. Parts of a checked run go through a
+// scratch buffer.
+Status read_file_pieces(const Store::Impl& s, const io::File& file,
+                        std::span<const FilePiece> pieces) {
     while (!pieces.empty()) {
         std::vector<MutableBytes> targets;
         Buffer scratch;
@@ -65,21 +67,23 @@ Status read_file_pieces(const io::File& file, std::span<const FilePiece> pieces)
                 to = scratch.bytes().subspan(at, piece.check_bytes);
                 at += piece.check_bytes;
             }
-            ops.push_back({piece.check_at, to});
+            targets.push_back(to);
+            if (piece.kind != FileKind::redo || !s.recent.copy(piece.segment, piece.check_at, to))
+                ops.push_back({piece.check_at, to});
         }
-        EVERSTEP_TRY(file.read(ops));
+        if (!ops.empty()) EVERSTEP_TRY(file.read(ops));
         for (std::size_t i = 0; i < count; ++i) {
             const FilePiece& piece = pieces[i];
-            if (crc32c(ops[i].to) != piece.crc) return damaged(file, piece);
+            if (crc32c(targets[i]) != piece.crc) return damaged(file, piece);
             if (!piece.whole())
-                std::copy_n(ops[i].to.begin() + piece.skip, piece.to.size(), piece.to.begin());
+                std::copy_n(targets[i].begin() + piece.skip, piece.to.size(), piece.to.begin());
         }
         pieces = pieces.subspan(count);
     }
     return {};
 }
 
-Status read_pieces(FileCache& cache, std::vector<FilePiece>& pieces) {
+Status read_pieces(const Store::Impl& s, std::vector<FilePiece>& pieces) {
     std::stable_sort(pieces.begin(), pieces.end(), [](const FilePiece& a, const FilePiece& b) {
         return std::tie(a.segment, a.kind, a.check_at) < std::tie(b.segment, b.kind, b.check_at);
     });
@@ -88,9 +92,9 @@ Status read_pieces(FileCache& cache, std::vector<FilePiece>& pieces) {
         while (last < pieces.size() && pieces[last].segment == pieces[first].segment &&
                pieces[last].kind == pieces[first].kind)
             ++last;
-        const auto file = cache.get(pieces[first].kind, pieces[first].segment);
+        const auto file = s.cache.get(pieces[first].kind, pieces[first].segment);
         if (!file.ok()) return file.status();
-        EVERSTEP_TRY(read_file_pieces(**file, std::span(pieces).subspan(first, last - first)));
+        EVERSTEP_TRY(read_file_pieces(s, **file, std::span(pieces).subspan(first, last - first)));
         first = last;
     }
     return {};
@@ -220,7 +224,7 @@ Status Store::read(const View& view, const ReplicaReader& replica, VolumeIndex v
         if (!generation.ok()) return generation.status();
         for (const MutableBytes zero : parts.zeroes)
             std::fill(zero.begin(), zero.end(), std::byte{0});
-        if (const Status read = read_pieces(s.cache, parts.pieces); !read.ok()) {
+        if (const Status read = read_pieces(s, parts.pieces); !read.ok()) {
             if (s.kept_generation != kept) continue;
             return read;
         }
@@ -247,7 +251,7 @@ Status Store::Impl::read_as_if(const Place& point, const ReplicaState& at, const
         return {ErrorCode::internal,
                 "step " + std::to_string(point.at.lsn.value()) + ": not told by segments alone"};
     for (const MutableBytes zero : parts.zeroes) std::fill(zero.begin(), zero.end(), std::byte{0});
-    return read_pieces(cache, parts.pieces);
+    return read_pieces(*this, parts.pieces);
 }
 
 }  // namespace everstep::journal

@@ -17,6 +17,7 @@
 
 #include "journal/age_clock.hpp"
 #include "journal/file_cache.hpp"
+#include "journal/frame_cache.hpp"
 #include "journal/history.hpp"
 #include "journal/index_cache.hpp"
 #include "journal/merges.hpp"
@@ -31,6 +32,7 @@ struct Store::Impl {
         : files(file_system),
           options(store_options),
           cache(file_system, store_options.directory),
+          recent(store_options.recent_frame_bytes),
           indexes(file_system, options),
           pool(file_system, store_options.directory, redo_file_bytes()),
           age(store_options.clock != nullptr ? *store_options.clock : system_clock()),
@@ -43,6 +45,7 @@ struct Store::Impl {
     StoreOptions options;
     std::unique_ptr<io::File> lock_file;
     mutable FileCache cache;
+    FrameCache recent;
     mutable IndexCache indexes;
     std::atomic<bool> to_tend{false};  // something is left for tend(): a file was sealed, or went
     Merges merges{*this};

@@ -39,6 +39,10 @@ struct StoreOptions {
     ByteCount whole_index_bytes{256ULL << 10};
     // Outlives the store, which writes it in tend(); none: every segment is read at the opening.
     Catalogue* catalogue = nullptr;
+    // The newest frames that stay in memory for apply and reads, which else read them from the
+    // disk: appends go past the page cache. Some seconds of apply's lag at a common disk's rate,
+    // and little beside the 300 MiB that a standby may use.
+    ByteCount recent_frame_bytes{32ULL << 20};
 };
 
 // As long as one lives, the step stays readable, whatever retention says; unless room was wanted

@@ -134,6 +134,8 @@ void flip_under(const std::filesystem::path& path, Bytes what, std::size_t at) {
 TEST_F(Damage, WhatIsDamagedUnderAnOpenStoreIsNeverGivenOut) {
     lab.replica.volumes[0] = content(data(0, 32), Lsn(77), 9);
     const Image base = lab.replica.volumes[0];
+    lab.options.recent_frame_bytes = ByteCount(0);  // it is the disk that is read
+    lab.reopen();
     put_synced({data(0, 8), data(16, 1)});
     ok(lab.apply_all({kLine, Lsn(2)}));
     std::vector<std::byte> sector(kSectorBytes);

@@ -208,6 +208,7 @@ StoreLab::StoreLab(std::vector<ByteCount> sizes, ByteCount segment_bytes) : repl
     options.group = test_uuid(0x11);
     options.volume_bytes = std::move(sizes);
     options.segment_bytes = segment_bytes;
+    options.recent_frame_bytes = ByteCount(8 << 10);  // so that files are read, too
 }
 
 Status StoreLab::try_open() {

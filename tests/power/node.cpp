@@ -14,6 +14,7 @@ Status Node::open() {
     options.segment_bytes = options_.segment_bytes;
     options.catalogue = &catalogue_;
     options.whole_index_bytes = options_.whole_index_bytes;
+    options.recent_frame_bytes = ByteCount(16 << 10);  // so that files are read, too
     auto store = journal::Store::open(disk_, options, report_);
     if (!store.ok()) return store.status();
     store_ = std::move(*store);

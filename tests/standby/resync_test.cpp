@@ -193,6 +193,9 @@ TEST_F(Resync, EqualContentIsNotJournaled) {
 TEST_F(Resync, DamageOfTheOwnHistoryIsAFailureOfThisNode) {
     const Point before = maker->head_point();
     sender->disconnect();
+    // A standby that begins anew has no frames in memory.
+    scene.close();
+    ASSERT_OK(scene.open());
     // The image stands at the first step: what lies behind it is read from frames.
     ASSERT_TRUE(scene.rewind(maker->point(Lsn(0))).ok());
     constexpr std::uint64_t kSegmentHeaderBytes = 4096;
