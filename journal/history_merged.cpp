@@ -163,6 +163,7 @@ class Neighbours {
         if (children_.size() == kMergeFanIn) offer(merged_of(std::exchange(children_, {})));
     }
     [[nodiscard]] const MergedIndexPtr& best() const { return best_; }
+    [[nodiscard]] bool has_lowest() const { return best_ != nullptr && best_->level == 1; }
 
   private:
     void offer(MergedIndexPtr made) {
@@ -180,7 +181,7 @@ MergedIndexPtr History::next_merge() const {
     for (const auto& [timeline, own] : lines_) {
         Neighbours neighbours;
         auto run = own.merged.begin();
-        for (std::size_t at = 0; at < own.segments.size();) {
+        for (std::size_t at = 0; at < own.segments.size() && !neighbours.has_lowest();) {
             if (run != own.merged.end() && run->at == at) {
                 neighbours.add(run->index);
                 at = run++->end;
