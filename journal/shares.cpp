@@ -46,24 +46,24 @@ std::shared_ptr<const PathShare> fixed_share(IndexCache& indexes, const PathRun&
     return share;
 }
 
-}  // namespace
-
-std::shared_ptr<const PathShare> Store::Impl::newer_share(const PathRun& part,
-                                                          const UnitRange& window) const {
+std::shared_ptr<const PathShare> newer_share(IndexCache& indexes, const PathRun& part,
+                                             const UnitRange& window) {
     if (part.merged != nullptr || part.segment->redo.sealed) return fixed_share(indexes, part);
     std::vector<SectorRun> runs;
     share_of(part, *part.segment->index, nullptr).newest(window, runs);
     return std::make_shared<FoundShare>(std::move(runs));
 }
 
-std::shared_ptr<const PathShare> Store::Impl::undone_share(const PathRun& part,
-                                                           const UnitRange& window) const {
+std::shared_ptr<const PathShare> undone_share(IndexCache& indexes, const PathRun& part,
+                                              const UnitRange& window) {
     if (part.merged != nullptr || part.segment->fixed()) return fixed_share(indexes, part);
     const Segment& segment = *part.segment;
     std::vector<SectorRun> runs;
     share_of(part, *segment.index, segment.images.get()).before(window, runs);
     return std::make_shared<FoundShare>(std::move(runs));
 }
+
+}  // namespace
 
 Result<Looked> Store::Impl::look(const Place& point, const UnitRange& window,
                                  const ReplicaState* as_if) const {
@@ -72,9 +72,10 @@ Result<Looked> Store::Impl::look(const Place& point, const UnitRange& window,
     if (!ways.ok()) return ways.status();
     Looked looked;
     looked.generation = move_generation;
-    for (const PathRun& part : ways->newer) looked.paths.newer.push_back(newer_share(part, window));
+    for (const PathRun& part : ways->newer)
+        looked.paths.newer.push_back(newer_share(indexes, part, window));
     for (const PathRun& part : ways->undone)
-        looked.paths.undone.push_back(undone_share(part, window));
+        looked.paths.undone.push_back(undone_share(indexes, part, window));
     return looked;
 }
 

@@ -71,19 +71,44 @@ Status Store::Impl::steps_of(const FrameRef& frame, const StepRange& range,
     return {};
 }
 
+// What of a timeline has steps in the range, newest first. A segment that could not be condensed
+// may stand before some that were.
+std::vector<StepHolder> Store::Impl::step_holders(const StepRange& range) const {
+    std::vector<StepHolder> out;
+    const std::shared_lock guard(mutex);
+    const Line* own = history.line(range.timeline);
+    if (own == nullptr) return out;
+    for (std::size_t n = own->begun_by(range.to); n > 0; --n) {
+        const Segment& segment = *own->segments[n - 1];
+        if (segment.last.lsn <= range.after) break;
+        StepHolder one{.segment = segment.number, .kept = {}};
+        // A segment's first end is what lies before it.
+        for (std::size_t end = segment.ends.size(); end > 1; --end) {
+            const KeptStep& step = segment.ends[end - 1];
+            const Lsn lsn = step.tip.step.point.lsn;
+            if (step.info && range.after < lsn && lsn <= range.to) one.kept.push_back(*step.info);
+        }
+        if (segment.summary.frames > 0 || !one.kept.empty()) out.push_back(std::move(one));
+    }
+    return out;
+}
+
 // The same for what lies on one timeline.
 Status Store::Impl::steps_on(const StepRange& range,
                              const std::function<bool(const StepInfo&)>& each) const {
-    std::vector<std::uint64_t> numbers;
-    {
-        const std::shared_lock guard(mutex);
-        numbers = segments_to(range.timeline, range.to);
-    }
     bool more = true;
     const auto until = [&](const StepInfo& step) { return more = each(step); };
-    for (const std::uint64_t number : numbers) {
+    for (StepHolder& holder : step_holders(range)) {
+        for (StepInfo& step : holder.kept) {
+            const auto flushes = flushes_in(range.path, step.lsn, step.lsn);
+            if (!flushes.ok()) return flushes.status();
+            step.flush = !flushes->empty();
+            if (!until(step)) return {};
+        }
+        if (!holder.kept.empty()) continue;  // it has no frames
         std::vector<FrameRef> frames;
-        EVERSTEP_TRY(with_index(number, [&](const RedoIndex& index) { frames = index.frames; }));
+        EVERSTEP_TRY(
+            with_index(holder.segment, [&](const RedoIndex& index) { frames = index.frames; }));
         for (auto frame = frames.rbegin(); frame != frames.rend(); ++frame) {
             if (!frame->has_steps() || range.to < frame->first) continue;
             if (frame->last <= range.after) return {};
@@ -91,30 +116,7 @@ Status Store::Impl::steps_on(const StepRange& range,
             if (!more) return {};
         }
     }
-    for (StepInfo& step : kept_steps(range)) {  // older than all frames of the line
-        const auto flushes = flushes_in(range.path, step.lsn, step.lsn);
-        if (!flushes.ok()) return flushes.status();
-        step.flush = !flushes->empty();
-        if (!each(step)) return {};
-    }
     return {};
-}
-
-// The steps in the range that condensed segments keep, newest first. A segment's first end is what
-// lies before it.
-std::vector<StepInfo> Store::Impl::kept_steps(const StepRange& range) const {
-    std::vector<StepInfo> out;
-    const std::shared_lock guard(mutex);
-    const Line* own = history.line(range.timeline);
-    if (own == nullptr) return out;
-    for (auto segment = own->segments.rbegin(); segment != own->segments.rend(); ++segment) {
-        for (std::size_t n = (*segment)->ends.size(); n > 1; --n) {
-            const KeptStep& end = (*segment)->ends[n - 1];
-            const Lsn lsn = end.tip.step.point.lsn;
-            if (end.info && range.after < lsn && lsn <= range.to) out.push_back(*end.info);
-        }
-    }
-    return out;
 }
 
 Status Store::each_step(const View& view, Lsn after,
@@ -185,16 +187,18 @@ Result<Lsn> Store::step_at_time(const View& view, WallTime time) const {
         path = s.history.topology().path({view.timeline, view.at});
     }
     for (auto part = path.rbegin(); part != path.rend(); ++part) {
+        std::optional<Lsn> newest = s.kept_at_time(*part, time);
         const auto frame = s.frame_at_time(*part, time);
         if (!frame.ok()) return frame.status();
-        if (*frame) {
+        // Condensed segments may stand on both sides of those that have frames.
+        if (*frame && newest.value_or(Lsn(0)) < (*frame)->last) {
             const auto entries = s.read_entries(**frame);
             if (!entries.ok()) return entries.status();
-            for (auto e = entries->rbegin(); e != entries->rend(); ++e)
-                if (takes_lsn(e->kind) && e->lsn <= part->to.lsn && e->step_time <= time)
-                    return e->lsn;
+            for (const FrameEntry& e : *entries)
+                if (takes_lsn(e.kind) && e.lsn <= part->to.lsn && e.step_time <= time)
+                    newest = std::max(newest.value_or(Lsn(0)), e.lsn);
         }
-        if (const auto kept = s.kept_at_time(*part, time)) return *kept;
+        if (newest) return *newest;
     }
     if (oldest.step_time <= time) return oldest.point.lsn;
     return Status(ErrorCode::refused, format_time(time) +
@@ -233,12 +237,14 @@ Result<Tip> Store::Impl::tip_at(Point at, bool newest_frame) const {
     const auto found = frame_at(at);
     if (!found.ok()) return found.status();
     const std::optional<FrameRef>& named = newest_frame ? found->chain : found->holds;
-    if (named) {
-        tip.hash = named->hash;
-        tip.seq = named->seq;
-    } else if (kept) {
+    if (kept) {
         tip.hash = newest_frame ? kept->stream_hash : kept->step.hash;
         tip.seq = newest_frame ? kept->stream_seq : kept->step.seq;
+    }
+    // A frame may be older than what is kept: one of a segment that could not be condensed.
+    if (named && (!kept || tip.seq < named->seq)) {
+        tip.hash = named->hash;
+        tip.seq = named->seq;
     }
     if (newest || kept) return tip;
     if (!found->holds)

@@ -161,10 +161,6 @@ struct Store::Impl {
     // `as_if`: with the replica there, instead of where it is.
     [[nodiscard]] Result<Looked> look(const Place& point, const UnitRange& window,
                                       const ReplicaState* as_if = nullptr) const;
-    [[nodiscard]] std::shared_ptr<const PathShare> newer_share(const PathRun& part,
-                                                               const UnitRange& window) const;
-    [[nodiscard]] std::shared_ptr<const PathShare> undone_share(const PathRun& part,
-                                                                const UnitRange& window) const;
 
     // ---- move.cpp
     // What the writes of (after, to] touched, joined; quicker by blocks, a superset.
@@ -196,7 +192,7 @@ struct Store::Impl {
                                   const std::function<bool(const StepInfo&)>& each) const;
     [[nodiscard]] Status steps_on(const StepRange& range,
                                   const std::function<bool(const StepInfo&)>& each) const;
-    [[nodiscard]] std::vector<StepInfo> kept_steps(const StepRange& range) const;
+    [[nodiscard]] std::vector<StepHolder> step_holders(const StepRange& range) const;
     [[nodiscard]] std::optional<Lsn> kept_at_time(const PathPart& part, WallTime time) const;
 };
 

@@ -39,5 +39,9 @@ struct StepRange {  // the steps after < lsn <= to of one timeline on a path
     Lsn to;
     std::vector<PathPart> path;  // whose flush marks count
 };
+struct StepHolder {  // a segment with steps: the kept ones, newest first, or else its frames
+    std::uint64_t segment = 0;
+    std::vector<StepInfo> kept;
+};
 
 }  // namespace everstep::journal

@@ -275,6 +275,29 @@ TEST(KeepTest, ASideWithAPinnedMarkKeepsTheWayToIt) {
     EXPECT_EQ(lab.compare({test_uuid(2), Lsn(50)}, other.image(Lsn(50))), "");
 }
 
+// Steps come newest first, each is found by its number and its time, and what it chains to comes in
+// the same order.
+void check_listing(const Store& store, const Point& at) {
+    const View view = *store.view(at);
+    Lsn last = at.lsn + 1;
+    FrameSeq seq{UINT64_MAX};
+    const Status listed = store.each_step(view, Lsn(0), [&](const StepInfo& step) {
+        EXPECT_LT(step.lsn.value(), last.value());
+        last = step.lsn;
+        const auto found = store.step(view, step.lsn);
+        EXPECT_TRUE(found.ok() && found->lsn == step.lsn) << step.lsn.value();
+        const auto at_time = store.step_at_time(view, step.step_time);
+        EXPECT_TRUE(at_time.ok() && *at_time == step.lsn) << step.lsn.value();
+        const Point point{step.timeline, step.lsn};
+        for (const auto& tip : {store.tip_at(point), store.stream_tip_at(point)})
+            EXPECT_TRUE(tip.ok() && tip->seq <= seq) << step.lsn.value();
+        seq = store.tip_at(point)->seq;
+        return true;
+    });
+    EXPECT_TRUE(listed.ok()) << listed.message();
+    EXPECT_GT(at.lsn, last);
+}
+
 // An unclean start of the primary: steps are lost, and the line goes on on another timeline behind
 // a gap. A mark that was pinned before it does not keep all that comes after.
 TEST(KeepTest, BehindAGapOntoAnotherLineHistoryStaysBounded) {
@@ -328,6 +351,7 @@ TEST(KeepTest, BehindAGapOntoAnotherLineHistoryStaysBounded) {
             EXPECT_EQ(lab.compare({test_uuid(2), lsn}, next.image(lsn)), "") << lsn.value();
         }
         EXPECT_LT(found, 60U);
+        check_listing(*lab.store, {test_uuid(2), next.head()});
     }
     // What is kept is a few images' worth, however much came.
     EXPECT_LT(bytes.back(), 2 * bytes.front());
