@@ -8,7 +8,7 @@
 namespace everstep::journal::lab {
 namespace {
 
-constexpr std::uint64_t kLists = 150;
+constexpr std::uint64_t kLists = 300;
 constexpr std::size_t kSteps = 110;
 
 struct Step {
@@ -34,7 +34,7 @@ Plan make_plan(std::uint64_t seed, std::size_t steps) {
 // What failed first, the test's own result untouched; empty if nothing did.
 using Judge = std::function<std::string(const Plan&)>;
 
-std::string run_plan(std::uint64_t seed, const Plan& plan) {
+std::string run_plan(std::uint64_t seed, const Plan& plan, ModelWorld::Verbs& verbs) {
     testing::TestPartResultArray results;
     {
         const testing::ScopedFakeTestPartResultReporter reporter(
@@ -43,6 +43,7 @@ std::string run_plan(std::uint64_t seed, const Plan& plan) {
         for (std::size_t n = 0; n < plan.size() && !world.failed(); ++n)
             world.run(plan[n].operation, plan[n].seed);
         if (!world.failed()) world.finish();
+        for (std::size_t n = 0; n < verbs.size(); ++n) verbs[n] += world.verbs()[n];
     }
     return results.size() == 0 ? std::string() : results.GetTestPartResult(0).message();
 }
@@ -73,8 +74,9 @@ std::string text_of(const Plan& plan) {
 
 TEST(StoreModel, EveryStepEqualsItsImageWhateverHappens) {
     const std::uint64_t first = seed_of("StoreModel", 20261121);
+    ModelWorld::Verbs verbs{};
     for (std::uint64_t seed = first; seed < first + kLists; ++seed) {
-        const Judge run = [&](const Plan& plan) { return run_plan(seed, plan); };
+        const Judge run = [&](const Plan& plan) { return run_plan(seed, plan, verbs); };
         const Plan plan = make_plan(seed, kSteps);
         const std::string fault = run(plan);
         if (fault.empty()) continue;
@@ -82,6 +84,8 @@ TEST(StoreModel, EveryStepEqualsItsImageWhateverHappens) {
         FAIL() << "seed " << seed << ": " << fault << "\nthe least that fails: " << run(least)
                << text_of(least);
     }
+    for (std::size_t verb = 1; verb < verbs.size(); ++verb)
+        EXPECT_GT(verbs[verb], 0U) << "retention never did its verb " << verb;
 }
 
 TEST(StoreModel, AListThatFailsIsMadeAsShortAsItCan) {

@@ -107,7 +107,7 @@ Primary::Primary(Uuid group, TimelineId timeline, std::vector<ByteCount> sizes)
 
 Primary::Primary(const Primary& parent, TimelineId timeline, Lsn branch)
     : group_(parent.group_), images_(parent.images_), tips_(parent.tips_) {
-    const Tip at = tips_.lower_bound(branch.value())->second;  // the frame that holds the step
+    const Tip at = parent.tip_at(branch);
     tip_ = at;
     tips_.erase(tips_.upper_bound(branch.value()), tips_.end());
     tips_[branch.value()] = at;

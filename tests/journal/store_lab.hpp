@@ -68,6 +68,10 @@ class Primary {
     [[nodiscard]] const std::vector<Image>& image(Lsn lsn) const;
     [[nodiscard]] Lsn head() const { return tip_.point.lsn; }
     [[nodiscard]] const Tip& tip() const { return tip_; }
+    // Of the frame that holds the step.
+    [[nodiscard]] const Tip& tip_at(Lsn lsn) const {
+        return tips_.lower_bound(lsn.value())->second;
+    }
     [[nodiscard]] const TimelineInfo& timeline() const { return info_; }
     void skip_to(Lsn lsn);  // the steps between are lost to the standby
     std::vector<Image> now;

@@ -1,0 +1,116 @@
+// Lines, and order that is lost.
+#include "tests/journal/model_world.hpp"
+
+namespace everstep::journal::lab {
+
+void ModelWorld::branch() {
+    sync();
+    const Point from = random_point();
+    // On the timeline itself: a branch from an ancestor's step is that ancestor's.
+    if (from.lsn < lines_[number_of(from.timeline)]->timeline().branch_lsn) return;
+    begin_line(from.lsn, from.timeline);
+}
+
+// The node serves from a step on: its own writes are there at once, and the replica follows.
+void ModelWorld::takeover() {
+    const std::size_t before = lines_.size();
+    branch();
+    if (failed() || lines_.size() == before) return;
+    resume();
+    for (int n = 0; n < 3 && !failed(); ++n) {
+        append();
+        const View tip = lab_.store->view_at_tip();
+        for (std::size_t v = 0; v < kSizes.size(); ++v)
+            ASSERT_TRUE(lab_.read(tip, VolumeIndex(v)) == line().now[v]) << "read at the tip";
+    }
+    sync();
+    if (!failed()) go_to(durable());
+}
+
+void ModelWorld::begin_line(Lsn branch, TimelineId from) {
+    const std::size_t parent = number_of(from);
+    auto line = std::make_unique<Primary>(
+        *lines_[parent], test_uuid(static_cast<std::uint8_t>(lines_.size() + 1)), branch);
+    check(lab_.store->append_timeline(line->timeline()), "append_timeline");
+    note_came();
+    for (Lsn lsn(0); lsn <= branch; ++lsn) {
+        const auto came = came_.find({from, lsn});
+        if (came != came_.end()) came_[{line->timeline().id, lsn}] = came->second;
+        if (gone_.contains({from, lsn})) gone_.insert({line->timeline().id, lsn});
+    }
+    const std::vector<NoPoints> known = no_points_;
+    for (NoPoints none : known) {
+        if (none.line != parent || none.from >= branch) continue;
+        none.line = lines_.size();
+        no_points_.push_back(none);
+    }
+    lines_.push_back(std::move(line));
+    receiving_ = lines_.size() - 1;
+}
+
+// Steps are lost, or lost and a new line begins; what they changed comes by resync, between new
+// frames.
+void ModelWorld::lose_order() {
+    sync();
+    const Lsn from = line().head();
+    no_points_.push_back({receiving_, from, Lsn(UINT64_MAX)});
+    check(lab_.store->open_gap({line().timeline().id, from}, "lost"), "open_gap");
+    std::vector<TestWrite> lost;
+    for (std::uint64_t n = 1 + pick(4); n > 0; --n) {
+        lost.push_back(random_write());
+        (void)line().frame({lost.back()});
+    }
+    if (pick(3) == 0) begin_line(line().head(), line().timeline().id);
+    lost_writes(lost);
+    if (!failed()) end_gap();
+}
+
+void ModelWorld::lost_writes(const std::vector<TestWrite>& lost) {
+    for (const TestWrite& write : lost) {
+        if (write.kind != EntryKind::sync) resync(write);
+        if (pick(3) == 0) append();
+        if (pick(3) == 0) sync();
+        if (pick(3) == 0) apply();
+        if (pick(6) == 0) crash();
+        if (pick(6) == 0) keep();
+        if (pick(6) == 0) rewind();
+        if (pick(6) == 0) resume();
+        if (failed()) return;
+    }
+}
+
+void ModelWorld::end_gap() {
+    TestWrite sync_step;
+    sync_step.kind = EntryKind::sync;
+    const FramePtr end = line().frame({sync_step});
+    check(lab_.store->append({&end, 1}), "append");
+    kept_.push_back(end);
+    const Lsn to = line().head();
+    if (pick(2) == 0) append();  // steps behind the end, before it is said
+    check(lab_.store->close_gap({line().timeline().id, to}), "close_gap");
+    for (NoPoints& none : no_points_)
+        if (none.line == receiving_ && none.to == Lsn(UINT64_MAX)) none.to = to;
+    sync();
+    ASSERT_EQ(lab_.store->consistent(), (Point{line().timeline().id, line().head()}));
+}
+
+// What the primary's device holds in the range now.
+void ModelWorld::resync(const TestWrite& write) {
+    FrameEntry entry;
+    entry.lsn = lab_.store->tip().point.lsn;
+    entry.volume = write.volume;
+    entry.offset = write.offset;
+    entry.length = write.length;
+    FrameBuilder builder;
+    builder.add(entry, Bytes(line().now[write.volume.value()])
+                           .subspan(write.offset.value(), write.length.value()));
+    FrameHeader header;
+    header.kind = FrameKind::resync;
+    header.group = lab_.options.group;
+    header.timeline = lab_.store->tip().point.timeline;
+    header.first_lsn = header.last_lsn = entry.lsn;
+    header.sub_first = 1;
+    check(lab_.store->append_resync(builder.seal(header)), "append_resync");
+}
+
+}  // namespace everstep::journal::lab

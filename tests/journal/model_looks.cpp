@@ -1,0 +1,209 @@
+// Marks, exports, and comparing.
+#include <algorithm>
+
+#include "tests/journal/model_world.hpp"
+
+namespace everstep::journal::lab {
+namespace {
+
+constexpr std::size_t kExportsMax = 4;
+
+}  // namespace
+
+void ModelWorld::put_mark() {
+    Mark mark;
+    mark.name = "mark-" + std::to_string(mark_number_++);
+    mark.at = random_point();
+    mark.pinned = pick(2) == 0;
+    check(lab_.store->put_mark(mark), "put_mark");
+    marks_[mark.name] = mark;
+    EXPECT_EQ(lab_.store->put_mark(mark).code(), ErrorCode::exists);
+}
+
+void ModelWorld::drop_mark() {
+    if (marks_.empty()) return;
+    const std::string name =
+        std::next(marks_.begin(), static_cast<std::ptrdiff_t>(pick(marks_.size())))->first;
+    check(lab_.store->drop_mark(name), "drop_mark");
+    marks_.erase(name);
+    EXPECT_EQ(lab_.store->drop_mark(name).code(), ErrorCode::not_found);
+}
+
+void ModelWorld::open_export() {
+    Export one{.at = random_point(), .view = {}, .hold = {}};
+    if (pick(3) != 0) hold(one);
+    const auto view = lab_.store->view(one.at);
+    ASSERT_TRUE(view.ok()) << view.status().message();
+    one.view = *view;
+    if (exports_.size() == kExportsMax) exports_.erase(exports_.begin());
+    exports_.push_back(std::move(one));
+}
+
+void ModelWorld::hold(Export& one) {
+    auto hold = lab_.store->hold(one.at, pick(2) == 0 ? HoldKind::passing : HoldKind::lasting);
+    ASSERT_TRUE(hold.ok()) << hold.status().message();
+    one.hold = std::move(*hold);
+}
+
+void ModelWorld::end_holds() {
+    const HoldKind kind = pick(2) == 0 ? HoldKind::passing : HoldKind::lasting;
+    std::size_t held = 0;
+    for (const Export& one : exports_) held += one.held() && one.hold->kind == kind ? 1 : 0;
+    EXPECT_EQ(lab_.store->end_holds(kind), held);
+}
+
+void ModelWorld::read_exports() {
+    for (const Export& one : exports_) {
+        if (is_kept(one.at)) {
+            read_export(one);
+            check_status(one);
+        } else {
+            std::vector<std::byte> bytes(kSectorBytes);
+            EXPECT_EQ(lab_.store->read(one.view, lab_.replica, VolumeIndex(0), ByteOffset(0), bytes)
+                          .code(),
+                      ErrorCode::refused);
+        }
+        if (failed()) return;
+    }
+}
+
+// A client's read: some sectors somewhere.
+void ModelWorld::read_export(const Export& one) {
+    const std::size_t v = pick(2);
+    const std::uint64_t sectors = kSizes[v].value() / kSectorBytes;
+    const std::uint64_t first = pick(sectors);
+    const std::uint64_t count = 1 + pick(sectors - first);
+    Image found(count * kSectorBytes, std::byte{0xee});
+    check(lab_.store->read(one.view, lab_.replica, VolumeIndex(v), ByteOffset(first * kSectorBytes),
+                           found),
+          "read of an export");
+    const Image& wanted = image(one.at)[v];
+    ASSERT_TRUE(std::equal(found.begin(), found.end(),
+                           wanted.begin() + static_cast<std::ptrdiff_t>(first * kSectorBytes)))
+        << "an export of step " << one.at.lsn.value() << " of volume " << v;
+}
+
+// What it calls zeroes are zeroes, in order and without a hole between.
+void ModelWorld::check_status(const Export& one) {
+    const std::size_t v = pick(2);
+    const Image& wanted = image(one.at)[v];
+    std::uint64_t at = pick(kSizes[v].value() / kSectorBytes) * kSectorBytes;
+    const auto extents =
+        lab_.store->block_status(one.view, lab_.replica, VolumeIndex(v), ByteOffset(at),
+                                 ByteCount(kSizes[v].value() - at), 1 + pick(20));
+    ASSERT_TRUE(extents.ok()) << extents.status().message();
+    ASSERT_FALSE(extents->empty());
+    for (const auto& e : *extents) {
+        const std::uint64_t end = at + e.length;
+        ASSERT_LE(end, kSizes[v].value());
+        const bool zeroes = std::all_of(wanted.begin() + static_cast<std::ptrdiff_t>(at),
+                                        wanted.begin() + static_cast<std::ptrdiff_t>(end),
+                                        [](std::byte b) { return b == std::byte{0}; });
+        ASSERT_TRUE(zeroes || !e.zero) << "zeroes at " << at << " of step " << one.at.lsn.value();
+        at = end;
+    }
+}
+
+// The steps of a path that are kept, newest first, each found again by its time. History begins at
+// the oldest, which is none of its steps; and what lies inside a gap may be listed.
+void ModelWorld::walk() {
+    const Point at = random_point();
+    const View view = *lab_.store->view(at);
+    const std::size_t n = number_of(at.timeline);
+    std::set<Lsn> expected;
+    for (Lsn lsn(0); lsn <= at.lsn; ++lsn)
+        if (is_kept(n, lsn)) expected.insert(lsn);
+    expected.erase(expected.begin());
+    Lsn last = at.lsn + 1;
+    const Status walked = lab_.store->each_step(view, Lsn(0), [&](const StepInfo& step) {
+        EXPECT_LT(step.lsn, last);
+        last = step.lsn;
+        EXPECT_TRUE(expected.erase(step.lsn) == 1 || !is_point(n, step.lsn)) << step.lsn.value();
+        const auto found = lab_.store->step_at_time(view, step.step_time);
+        EXPECT_TRUE(found.ok() && *found == step.lsn) << step.lsn.value();
+        return !failed();
+    });
+    check(walked, "each_step");
+    if (failed()) return;
+    EXPECT_TRUE(expected.empty()) << "not listed: step " << expected.begin()->value();
+}
+
+void ModelWorld::compare_some() {
+    for (int i = 0; i < 4 && !failed(); ++i) {
+        const Point at = random_point();
+        ASSERT_EQ(lab_.compare(at, image(at)), "");
+        const auto tip = lab_.store->tip_at(at);
+        ASSERT_TRUE(tip.ok()) << tip.status().message();
+        const Tip& wanted = lines_[number_of(at.timeline)]->tip_at(at.lsn);
+        ASSERT_TRUE(tip->seq == wanted.seq && tip->hash == wanted.hash) << at.lsn.value();
+    }
+}
+
+void ModelWorld::check_facts() {
+    std::map<std::string, Mark> marks;
+    for (const Mark& mark : lab_.store->marks()) marks[mark.name] = mark;
+    EXPECT_EQ(marks.size(), marks_.size());
+    for (const auto& [name, mark] : marks_) {
+        EXPECT_EQ(marks[name].at, mark.at) << name;
+        EXPECT_EQ(marks[name].pinned, mark.pinned) << name;
+    }
+    const ReplicaState replica = lab_.store->replica();
+    EXPECT_EQ(replica.held, held_.has_value());
+    EXPECT_EQ(replica.held_at, held_.value_or(Point()));
+    EXPECT_EQ(lab_.store->timelines().size(), lines_.size());
+}
+
+// What can be read is what the model says, no less and no more.
+void ModelWorld::check_points() {
+    for (const auto& line : lines_)
+        for (Lsn lsn(0); lsn <= line->head(); ++lsn) {
+            const Point at{line->timeline().id, lsn};
+            ASSERT_EQ(sees(at), is_kept(at)) << "step " << lsn.value();
+        }
+    for (const Thinned& span : lab_.store->thinned()) {
+        const std::size_t n = number_of(span.to.timeline);
+        ASSERT_TRUE(is_kept(span.from) && is_kept(span.to)) << span.to.lsn.value();
+        for (Lsn lsn = span.from.lsn + 1; lsn < span.to.lsn; ++lsn)
+            ASSERT_FALSE(is_kept(n, lsn)) << "thinned step " << lsn.value();
+    }
+}
+
+void ModelWorld::compare_all() {
+    sync();
+    check_facts();
+    check_points();
+    for (const auto& line : lines_)
+        for (Lsn lsn(0); lsn <= line->head() && !failed(); ++lsn) {
+            const Point at{line->timeline().id, lsn};
+            if (!is_kept(at)) continue;
+            ASSERT_EQ(lab_.compare(at, line->image(lsn)), "");
+        }
+    if (!failed()) append_again();
+}
+
+// What is stored is dropped; what is gone does not come back.
+void ModelWorld::append_again() {
+    const Tip tip = lab_.store->tip();
+    for (const FramePtr& frame : kept_) {
+        const Status again = lab_.store->append({&frame, 1});
+        ASSERT_TRUE(again.ok() || !is_stored(*frame)) << again.message();
+    }
+    ASSERT_EQ(lab_.store->tip(), tip);
+    check_points();
+}
+
+// Between two kept steps there may be no other one, and still no frame is left there.
+bool ModelWorld::is_stored(const SealedFrame& frame) const {
+    if (!took_some()) return true;
+    const FrameHeader& header = frame.header();
+    const std::size_t n = number_of(header.timeline);
+    for (Lsn lsn = header.first_lsn - 1; lsn <= header.last_lsn; ++lsn)
+        if (!is_kept(n, lsn)) return false;
+    const std::vector<Thinned> thinned = lab_.store->thinned();
+    return std::none_of(thinned.begin(), thinned.end(), [&](const Thinned& span) {
+        return span.to.timeline == header.timeline && span.from.lsn < header.first_lsn &&
+               header.first_lsn <= span.to.lsn;
+    });
+}
+
+}  // namespace everstep::journal::lab
