@@ -43,13 +43,23 @@ class SharedReplica final : public ReplicaReader {
     std::vector<std::byte> bytes_;
 };
 
+// How long the history is, in what segments, and whether it is tended and what goes of it goes.
+struct RaceShape {
+    int frames = 40;
+    ByteCount segment_bytes{64 << 10};
+    bool tended = false;
+    unsigned moves_one_in = 4;  // batches; a move takes room in the redo file
+};
+
 class Race {
   public:
-    explicit Race(std::uint64_t seed) : rnd_(seed) {
+    explicit Race(std::uint64_t seed, const RaceShape& shape = {}) : rnd_(seed), shape_(shape) {
+        if (shape.tended) options_.whole_index_bytes = ByteCount(0);
+        options_.recent_frame_bytes = ByteCount(16 << 10);
         options_.directory = directory_.path() + "/store";
         options_.group = test_uuid(0x11);
         options_.volume_bytes = {ByteCount(kSectors * kSectorBytes)};
-        options_.segment_bytes = ByteCount(64 << 10);
+        options_.segment_bytes = shape.segment_bytes;
         auto opened = Store::open(io::system_files(), options_, report_);
         EXPECT_TRUE(opened.ok());
         store_ = std::move(*opened);
@@ -57,7 +67,7 @@ class Race {
         Tip base;
         base.point = {test_uuid(1), Lsn(0)};
         must(store_->begin_history({primary_->timeline()}, base));
-        for (int n = 0; n < 40; ++n)
+        for (int n = 0; n < shape.frames; ++n)
             frames_.push_back(primary_->frame({random_write(), random_write()}));
     }
 
@@ -72,11 +82,27 @@ class Race {
         std::vector<std::thread> readers;
         for (std::uint64_t n = 0; n < 2; ++n)
             readers.emplace_back([this, n] { read_steps(n + 1); });
+        if (shape_.tended) readers.emplace_back([this] { look_after(); });
         journal.join();
         apply.join();
         done_ = true;
         for (std::thread& t : readers) t.join();
+        if (shape_.tended) tend();
     }
+    // What is left at the end, every step of it; gives how many.
+    std::size_t check_all() const {
+        std::size_t found = 0;
+        Image image(kSectors * kSectorBytes);
+        for (Lsn lsn = store_->baseline().lsn; lsn <= primary_->head(); lsn = lsn + 1) {
+            const auto view = store_->view({test_uuid(1), lsn});
+            if (!view.ok()) continue;
+            must(store_->read(*view, replica_, VolumeIndex(0), ByteOffset(0), image));
+            EXPECT_EQ(image, primary_->image(lsn)[0]) << lsn.value();
+            ++found;
+        }
+        return found;
+    }
+    [[nodiscard]] bool dropped_some() const { return Lsn(0) < store_->baseline().lsn; }
     [[nodiscard]] std::uint64_t reads() const { return reads_; }
 
   private:
@@ -108,14 +134,32 @@ class Race {
             must(store_->begin_batch(*batch, replica_));
             apply_units(*batch);
             if (!batch->empty()) must(store_->end_batch(*batch));
-            if (rnd() % 4 != 0) continue;
+            if (rnd() % shape_.moves_one_in != 0) continue;
             const Lsn top = store_->passed(test_uuid(1)).lsn;
             move_to(Lsn(rnd() % (top.value() + 1)));
             if (rnd() % 2 == 0) move_to(top);
         }
     }
 
+    void tend() {
+        while (store_->wants_tending() && !testing::Test::HasFailure())
+            must(store_->tend().status());
+    }
+    // As the thread does that looks after a store.
+    void look_after() {
+        KeepOrder order;
+        order.limits.keep_bytes = ByteCount(60 * shape_.segment_bytes.value());
+        order.replica = &replica_;
+        while (!done_ && !testing::Test::HasFailure()) {
+            tend();
+            must(store_->keep(order).status());
+        }
+    }
+
     void move_to(Lsn lsn) {
+        const auto hold = store_->hold({test_uuid(1), lsn}, HoldKind::lasting);
+        if (shape_.tended && !hold.ok()) return;  // it went meanwhile
+        must(hold.status());
         const auto plan = store_->plan_move({test_uuid(1), lsn});
         const auto view = store_->view({test_uuid(1), lsn});
         if (!plan.ok()) return must(plan.status());
@@ -133,6 +177,8 @@ class Race {
         Image found(kSectors * kSectorBytes);
         while (!done_ && !testing::Test::HasFailure()) {
             const Lsn lsn(rnd() % (store_->tip().point.lsn.value() + 1));
+            const auto hold = store_->hold({test_uuid(1), lsn}, HoldKind::lasting);
+            if (shape_.tended && !hold.ok()) continue;
             const auto view = store_->view({test_uuid(1), lsn});
             if (!view.ok()) return must(view.status());
             must(store_->read(*view, replica_, VolumeIndex(0), ByteOffset(0), found));
@@ -142,6 +188,7 @@ class Race {
     }
 
     std::mt19937_64 rnd_;
+    RaceShape shape_;
     ScratchDirectory directory_;
     StoreOptions options_;
     std::vector<std::string> report_;
@@ -212,6 +259,18 @@ TEST(Race, ReadsBesideApplyAndMovesGiveTheStepAskedFor) {
         reads += race.reads();
     }
     EXPECT_GT(reads, 0U);
+}
+
+// The same over many small segments, whose indexes leave memory and are merged, and of which the
+// oldest go.
+TEST(Race, ReadsBesideMergesAndRetentionGiveTheStepAskedFor) {
+    Race race(
+        seed_of("RaceMerges", 8),
+        {.frames = 250, .segment_bytes = ByteCount(32 << 10), .tended = true, .moves_one_in = 16});
+    race.run();
+    EXPECT_GT(race.reads(), 0U);
+    EXPECT_TRUE(race.dropped_some());
+    EXPECT_GT(race.check_all(), 40U);
 }
 
 }  // namespace
