@@ -4,15 +4,15 @@
 
 #include "common/base/checksum.hpp"
 #include "journal/record_scan.hpp"
-#include "tests/journal/power_files.hpp"
 #include "tests/journal/store_lab.hpp"
+#include "tests/power/memory_disk.hpp"
 
 namespace everstep::journal::lab {
 namespace {
 
 class RecordWriterTest : public testing::TestWithParam<bool> {
   protected:
-    RecordWriterTest() : files_(directory_.path()) {
+    RecordWriterTest() {
         io::OpenOptions how = GetParam() ? kAppendOptions : io::OpenOptions{};
         how.mode = io::OpenMode::create;
         auto file = files_.open(path(), how);
@@ -28,7 +28,7 @@ class RecordWriterTest : public testing::TestWithParam<bool> {
                                 .capacity = ByteCount(0),
                                 .sequence = &sequence_});
     }
-    [[nodiscard]] std::string path() const { return directory_.file("redo").string(); }
+    [[nodiscard]] static std::string path() { return "/store/redo"; }
     // A record of so many bytes, unlike every other one.
     void stage(std::size_t count, bool borrowed) {
         bodies_.emplace_back(count);
@@ -58,8 +58,7 @@ class RecordWriterTest : public testing::TestWithParam<bool> {
         EXPECT_EQ(end->tail.crc, writer_->tail().crc);
     }
 
-    ScratchDirectory directory_;
-    PowerFiles files_;
+    power::MemoryDisk files_;
     CheckedHeader header_;
     std::atomic<std::uint64_t> sequence_{1};
     std::unique_ptr<RecordWriter> writer_;
@@ -99,7 +98,7 @@ TEST_P(RecordWriterTest, AFailedBatchLeavesTheTailWhereItStood) {
         stage(kBorrowedBytesMin, true);
         const bool written = writer_->write().ok();
         EXPECT_EQ(written, files_.operations <= at) << at;
-        files_.die_at = PowerFiles::kNever;
+        files_.die_at = power::MemoryDisk::kNever;
         if (written) continue;
         bodies_.resize(bodies_.size() - 3);
         EXPECT_EQ(writer_->staged_bytes(), 0U);

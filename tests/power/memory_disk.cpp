@@ -44,13 +44,18 @@ class MemoryDisk::File final : public io::File {
     [[nodiscard]] Status write(std::span<const io::WriteOp> ops) override {
         for (const io::WriteOp& op : ops) {
             disk_.interleave(path_);
-            change(op.offset.value(), op.from.size(), op.from);
+            EVERSTEP_TRY(change(op.offset.value(), op.from.size(), op.from));
         }
         return {};
     }
     [[nodiscard]] Status sync() override {
         disk_.interleave(path_);
         const std::lock_guard guard(disk_.mutex_);
+        EVERSTEP_TRY(disk_.operation());
+        if (disk_.syncs++ >= disk_.fail_sync_at) {
+            disk_.add({.kind = DiskOp::Kind::sync_failed, .file = id_});
+            return {ErrorCode::io, path_ + ": sync: an error for the test"};
+        }
         const bool lies = !disk_.lying_sync.empty() &&
                           (disk_.lying_when_made || !path_.ends_with(".new")) &&
                           path_.find(disk_.lying_sync) != path_.npos;
@@ -64,19 +69,18 @@ class MemoryDisk::File final : public io::File {
     }
     [[nodiscard]] Status zero(ByteOffset offset, ByteCount count) override {
         disk_.interleave(path_);
-        change(offset.value(), count.value(), {});
-        return {};
+        return change(offset.value(), count.value(), {});
     }
     [[nodiscard]] Status punch(ByteOffset offset, ByteCount count) override {
         disk_.interleave(path_);
         const std::uint64_t size = size_now();
         if (offset.value() >= size) return {};
-        change(offset.value(), std::min(count.value(), size - offset.value()), {});
-        return {};
+        return change(offset.value(), std::min(count.value(), size - offset.value()), {});
     }
     [[nodiscard]] Status resize(ByteCount size) override {
         disk_.interleave(path_);
         const std::lock_guard guard(disk_.mutex_);
+        EVERSTEP_TRY(disk_.operation());
         disk_.content(id_).resize(size.value());
         disk_.add({.kind = DiskOp::Kind::resize, .file = id_, .length = size.value()});
         return {};
@@ -107,8 +111,9 @@ class MemoryDisk::File final : public io::File {
         return disk_.state_.files.at(id_)->size();
     }
     // Without data: zeroes.
-    void change(std::uint64_t offset, std::uint64_t length, Bytes data) {
+    [[nodiscard]] Status change(std::uint64_t offset, std::uint64_t length, Bytes data) {
         const std::lock_guard guard(disk_.mutex_);
+        EVERSTEP_TRY(disk_.operation());
         Content& content = disk_.content(id_);
         if (offset + length > content.size()) {
             content.resize(offset + length);
@@ -124,6 +129,7 @@ class MemoryDisk::File final : public io::File {
                    .offset = offset,
                    .length = length,
                    .data = Content(data.begin(), data.end())});
+        return {};
     }
 
     MemoryDisk& disk_;
@@ -147,6 +153,11 @@ void MemoryDisk::interleave(const std::string& path) {
     interleaving_ = false;
 }
 
+Status MemoryDisk::operation() {
+    if (operations++ < die_at) return {};
+    return {ErrorCode::io, "the process has ended"};
+}
+
 Content& MemoryDisk::content(FileId file) {
     std::shared_ptr<Content>& own = owned_[file];
     std::shared_ptr<const Content>& now = state_.files.at(file);
@@ -165,6 +176,7 @@ Result<std::unique_ptr<io::File>> MemoryDisk::open(const std::string& path,
     FileId id = 0;
     if (options.mode == io::OpenMode::create) {
         if (found != state_.names.end()) return Status(ErrorCode::exists, path + ": exists");
+        EVERSTEP_TRY(operation());
         id = next_++;
         const auto before = recycled ? recycled(path) : nullptr;
         state_.names[path] = id;
@@ -188,6 +200,7 @@ Status MemoryDisk::rename(const std::string& from, const std::string& to) {
     const std::lock_guard guard(mutex_);
     const auto found = state_.names.find(from);
     if (found == state_.names.end()) return {ErrorCode::not_found, from + ": not found"};
+    EVERSTEP_TRY(operation());
     state_.names[to] = found->second;
     state_.names.erase(from);
     add({.kind = DiskOp::Kind::rename, .name = to, .from = from});
@@ -196,13 +209,16 @@ Status MemoryDisk::rename(const std::string& from, const std::string& to) {
 
 Status MemoryDisk::remove(const std::string& path) {
     const std::lock_guard guard(mutex_);
-    if (state_.names.erase(path) == 0) return {ErrorCode::not_found, path + ": not found"};
+    if (!state_.names.contains(path)) return {ErrorCode::not_found, path + ": not found"};
+    EVERSTEP_TRY(operation());
+    state_.names.erase(path);
     add({.kind = DiskOp::Kind::remove, .name = path});
     return {};
 }
 
 Status MemoryDisk::sync_directory(const std::string& path) {
     const std::lock_guard guard(mutex_);
+    EVERSTEP_TRY(operation());
     if (!lying_directories) add({.kind = DiskOp::Kind::sync_directory, .name = path});
     return {};
 }

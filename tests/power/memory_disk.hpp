@@ -30,6 +30,7 @@ struct DiskOp {
         resize,
         extend,  // by a write behind the end: the size may get there in parts
         sync,
+        sync_failed,  // what was not synced counts as written, and never will be
         create,
         rename,
         remove,
@@ -76,6 +77,13 @@ class MemoryDisk final : public io::FileSystem {
     std::string lying_sync;
     bool lying_when_made = false;  // of those that are being made, too
     bool lying_directories = false;
+    // The process ends at an operation that changes something: it and all later ones do not happen.
+    static constexpr std::uint64_t kNever = UINT64_MAX;
+    std::uint64_t operations = 0;
+    std::uint64_t die_at = kNever;
+    // Syncs of files fail from this one on, as Linux lets them.
+    std::uint64_t syncs = 0;
+    std::uint64_t fail_sync_at = kNever;
     // New files hold this, as one that was used before and is used again. It may ask files_now()
     // and nothing else.
     std::function<std::shared_ptr<const Content>(const std::string& path)> recycled;
@@ -83,6 +91,7 @@ class MemoryDisk final : public io::FileSystem {
   private:
     class File;
     void interleave(const std::string& path);
+    [[nodiscard]] Status operation();  // under the mutex
     [[nodiscard]] Content& content(FileId file);
     void add(DiskOp op) { log_.push_back(std::move(op)); }
 

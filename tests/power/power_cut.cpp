@@ -64,6 +64,7 @@ void happen(DiskState& state, Editor& editor, const DiskOp& op) {
             change_name(state, op);
             break;
         case DiskOp::Kind::sync:
+        case DiskOp::Kind::sync_failed:
         case DiskOp::Kind::sync_directory:
         case DiskOp::Kind::note:
             break;
@@ -138,6 +139,12 @@ void PowerCut::pass(const DiskOp& op) {
     if (op.kind == DiskOp::Kind::note) return;
     if (op.kind == DiskOp::Kind::create)
         synced_.files[op.file] = std::make_shared<const Content>(op.data);
+    if (op.kind == DiskOp::Kind::sync_failed) {
+        std::erase_if(pending_, [&](const DiskOp* p) {
+            return p->kind == DiskOp::Kind::write && p->file == op.file;
+        });
+        return;
+    }
     std::function<bool(const DiskOp&)> settled;
     if (op.kind == DiskOp::Kind::sync)
         settled = [&](const DiskOp& p) { return !of_names(p) && p.file == op.file; };

@@ -1,7 +1,7 @@
 // What a disk holds after its power was cut somewhere inside a log. Everything below a file's last
 // sync is there; of what came behind it each 512-byte sector may or may not be, in any order, and
 // so may each change of a size; a name counts from the sync of its directory on, and each change of
-// a name behind that may or may not.
+// a name behind that may or may not. What a sync that failed was to bring is not there.
 //
 // Thread: one owner.
 #pragma once
