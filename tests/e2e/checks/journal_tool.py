@@ -4,9 +4,9 @@ import glob
 import json
 import os
 
-from everstep_lab.base import require, run
+from everstep_lab.base import Child, require, run, wait_for
 from everstep_lab.model import name_of
-from everstep_lab.nodes import BIN, GROUP, Answer
+from everstep_lab.nodes import BIN, EVERSTEP, GROUP, Answer
 from everstep_lab.registry import check
 from everstep_lab.scene import Scene
 
@@ -33,6 +33,13 @@ def flip(path, at):
         byte = file.read(1)[0]
         file.seek(at)
         file.write(bytes([byte ^ 1]))
+
+
+def flip_payload(path):
+    """Changes a byte of the first payload of a segment."""
+    at = open(path, "rb").read().index(b"EVSF") + 128 + 10
+    flip(path, at)
+    return at
 
 
 def damaged_payload(store, volumes):
@@ -115,8 +122,7 @@ def scrub(context):
         # Through the other node, too.
         require(scene.alpha.one("scrub", GROUP, "--rate", "1GiB")["damages"] == 0, "a relayed scrub found damage")
         redo = sorted(glob.glob(os.path.join(store_of(scene.beta), "redo-0*")))[0]
-        at = open(redo, "rb").read().index(b"EVSF") + 128 + 10
-        flip(redo, at)
+        at = flip_payload(redo)
         answer = scene.beta.cli("scrub", GROUP, "--rate", "1GiB").expect(1, "damaged place")
         damage = json.loads(answer.out)["damage"]
         require(len(damage) == 1 and damage[0]["file"] == redo and damage[0]["first"] is not None and
@@ -129,3 +135,59 @@ def scrub(context):
         scene.write(20, 2, 8)
         scene.settle()
         require(scene.beta.one("scrub", GROUP, "--rate", "1GiB")["damages"] == 0, "the mended byte is reported")
+
+
+def segments_of(node):
+    """The redo files of its store, oldest first, with their numbers; the newest is the open one."""
+    files = glob.glob(os.path.join(store_of(node), "redo-" + "[0-9a-f]" * 16))
+    return [(int(path[-16:], 16), path) for path in sorted(files)]
+
+
+def kill_in_scrub(context, node):
+    """Kills the node once a slow scrub has done a segment."""
+    log = os.path.join(context.directory, "scrub.log")
+    words = [EVERSTEP, "--config", node.lab.config, "--node", node.name, "scrub", GROUP, "--rate", "2MiB"]
+    watcher = Child(words, log)
+    kept = os.path.join(store_of(node), "scrub")
+    wait_for("a segment is scrubbed", lambda: os.path.exists(kept), 60)
+    require(watcher.alive(), f"the scrub ended at once: {watcher.tail()}")
+    node.kill9()
+    require(watcher.wait() != 0, "a scrub whose node was killed says that it is done")
+    require("ended the connection" in watcher.tail(), f"the cut scrub said {watcher.tail()}")
+
+
+@check("journal_tool.scrub_killed", 240)
+def scrub_killed(context):
+    """A scrub that kill -9 of its node cut short goes on behind the segments that it did, and its end says all."""
+    with Scene(context, {"data": 4 << 20}, segment_bytes="1MiB") as scene:
+        scene.start()
+        while len(segments_of(scene.beta)) < 7:
+            scene.write(100, 2, 8)
+        scene.settle()
+        first, oldest = segments_of(scene.beta)[0]
+        at = flip_payload(oldest)
+        kill_in_scrub(context, scene.beta)
+        flip(oldest, at)  # a start may read it again
+        scene.beta.start()
+        scene.lab.wait_caught_up()
+
+        sealed = segments_of(scene.beta)[:-1]
+        at = flip_payload(sealed[-1][1])
+        answer = scene.beta.cli("scrub", GROUP, "--rate", "1GiB").expect(1, "damaged place")
+        body = json.loads(answer.out)
+        require(body["resumed_at"] is not None and first < body["resumed_at"] <= sealed[-1][0],
+                f"the scrub went on at {body['resumed_at']}, wanted behind {first}")
+        left = [number for number, _ in segments_of(scene.beta) if number >= body["resumed_at"]]
+        require(body["segments"] == len(left), f"the rest of the scrub was {body['segments']} segments, wanted {left}")
+        require(body["damages_before"] == 1, f"the damage in the first part is forgotten: {body}")
+        require(body["damages"] == 1 and [one["file"] for one in body["damage"]] == [sealed[-1][1]],
+                f"the damage in {sealed[-1][1]} is reported as {body}")
+        flip(sealed[-1][1], at)
+
+        # It came to its end: the next one begins at the beginning.
+        body = scene.beta.one("scrub", GROUP, "--rate", "1GiB")
+        require(body["resumed_at"] is None and body["segments"] == len(segments_of(scene.beta)),
+                f"the next scrub is not a whole one: {body}")
+        require(body["damages"] == 0 and body["damages_before"] == 0, f"the next scrub says {body}")
+        scene.write(20, 2, 8)
+        scene.settle()
