@@ -4,6 +4,7 @@ import contextlib
 import os
 import random
 
+from checks.journal_tool import flip, flip_payload, segments_of
 from everstep_lab.base import require, wait_for
 from everstep_lab.nbdio import connect, read_device, read_file
 from everstep_lab.nodes import GROUP, Lab
@@ -42,14 +43,19 @@ def check_points(node, images):
 
 
 @contextlib.contextmanager
-def lost_primary(context, standbys=("beta",), size=SIZE):
-    """The primary was killed while its standbys were away: a lab whose alpha holds what nobody else has."""
+def lost_primary(context, standbys=("beta",), size=SIZE, before=None):
+    """The primary was killed while its standbys were away: a lab whose alpha holds what nobody else has.
+
+    `before` writes what everybody has, before that.
+    """
     lab = Lab(context.directory, {"data": size}, standbys=standbys)
     try:
         lab.start()
         client = connect(lab.alpha.uri())
         client.pwrite(b"\1" * 4096, 0)
         client.shutdown()
+        if before is not None:
+            before(lab.alpha)
         others = [lab.nodes[name] for name in standbys]
         for node in others:
             lab.wait_caught_up(standby=node)
@@ -113,6 +119,44 @@ def two_at_once(context):
             lab.wait_caught_up(standby=node)
             check_points(node, (old, new))
             require(content_of(node, "head") == new, f"the head of {node.name} is not the primary's content")
+
+
+def blocks_once(node):
+    """Some segments of history: blocks that are written once each."""
+    client = connect(node.uri())
+    for at in range(1 << 20, 5 << 20, 64 << 10):
+        client.pwrite(os.urandom(64 << 10), at)
+    client.shutdown()
+
+
+@check("resync.damaged_history_ends_no_gap", 120)
+def damaged_history_ends_no_gap(context):
+    """A standby that cannot read what it has to compare with takes no extents and no end of the gap."""
+    with lost_primary(context, before=blocks_once) as (lab, old, new):
+        lab.beta.start()
+        # Away from the head, so that the compare reads the history.
+        lab.beta.do("rewind", GROUP, "step:1")
+        newest = lab.beta.status()["positions"]["durable"]
+        redo = segments_of(lab.beta)[1][1]
+        at = flip_payload(redo)
+        lab.alpha.start()
+        wait_for("the standby has failed", lambda: lab.beta.status()["state"] == "failed", 60)
+        wait_for("the primary hears why", lambda: redo in lab.alpha.told(), 30)
+        status = lab.beta.status()
+        require(redo in status["why"], f"the standby does not say where the damage is: {status['why']}")
+        require(status["history"]["gaps"] == 0, "a gap ended without the extents that it lacks")
+        require(status["positions"]["durable"] == newest, f"durable went from {newest} to {status['positions']}")
+
+        lab.beta.kill9()
+        flip(redo, at)
+        lab.beta.start()
+        require(lab.beta.status()["held_at"] == 1, "the standby is not where it was held")
+        lab.beta.do("resume", GROUP)
+        lab.wait_caught_up()
+        require(lab.beta.status()["history"]["gaps"] == 1, "the compare that was whole has ended no gap")
+        require(content_of(lab.beta, f"1@step:{newest}") == old, "the step before the gap has changed")
+        require(content_of(lab.beta, "head") == new, "the head is not the primary's content")
+        require(read_file(lab.beta.device()) == new, "the replica is not the primary's content")
 
 
 def frames_without_steps(context, lacks, promote):
