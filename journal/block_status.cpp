@@ -79,15 +79,18 @@ Result<ByteCount> Store::window_status(const View& view, const ReplicaReader& re
                            bytes.value() / kSectorBytes};
     const auto look = [&](std::uint64_t& generation) -> Result<std::vector<SectorRun>> {
         const std::lock_guard turn(impl_->status_mutex);
-        const auto looked = impl_->look(point, window);
+        auto looked = impl_->look(point, window);
         if (!looked.ok()) return looked.status();
         generation = looked->generation;
-        return resolve(looked->paths, window);
+        return resolve(std::move(looked->paths), window);
     };
     while (true) {
         extents.clear();
         std::uint64_t generation = 0;
+        const std::uint64_t kept = impl_->kept_generation;
         const auto first = look(generation);
+        // Retention may have taken a segment away: then the look-up has another answer.
+        if (!first.ok() && impl_->kept_generation != kept) continue;
         if (!first.ok()) return first.status();
         bool from_files = true;
         for (const SectorRun& run : *first) {
@@ -103,6 +106,7 @@ Result<ByteCount> Store::window_status(const View& view, const ReplicaReader& re
         if (from_files) return bytes;
         std::uint64_t later = 0;
         const auto again = look(later);
+        if (!again.ok() && impl_->kept_generation != kept) continue;
         if (!again.ok()) return again.status();
         const bool same =
             std::equal(first->begin(), first->end(), again->begin(), again->end(),

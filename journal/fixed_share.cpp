@@ -2,20 +2,26 @@
 
 namespace everstep::journal {
 
-Status FixedShare::newest(const UnitRange& sectors, std::vector<SectorRun>& out) const {
-    if (in_pages([&](const PagedShare& share) { share.newest(sectors, found_); }, false))
+Status FixedShare::newest(std::span<const UnitRange> sectors, std::vector<SectorRun>& out) const {
+    const auto look = [&](const auto& share, std::vector<SectorRun>& to) {
+        for (const UnitRange& range : sectors) share.newest(range, to);
+    };
+    if (in_pages([&](const PagedShare& share) { look(share, found_); }, false))
         return take_found(out);
     EVERSTEP_TRY(fetch_index());
-    share().newest(sectors, out);
+    look(share(), out);
     return {};
 }
 
-Status FixedShare::before(const UnitRange& sectors, std::vector<SectorRun>& out) const {
-    if (in_pages([&](const PagedShare& share) { share.before(sectors, found_); }, true))
+Status FixedShare::before(std::span<const UnitRange> sectors, std::vector<SectorRun>& out) const {
+    const auto look = [&](const auto& share, std::vector<SectorRun>& to) {
+        for (const UnitRange& range : sectors) share.before(range, to);
+    };
+    if (in_pages([&](const PagedShare& share) { look(share, found_); }, true))
         return take_found(out);
     EVERSTEP_TRY(fetch_index());
     EVERSTEP_TRY(fetch_images());
-    share().before(sectors, out);
+    look(share(), out);
     return {};
 }
 

@@ -80,6 +80,10 @@ class History {
     // they cover.
     void take_merged(const std::vector<MergedIndexPtr>& indexes);
     void note_undo_sealed(const Segment& segment);
+    // Segments under it are gone.
+    [[nodiscard]] bool is_cut(const MergedIndex& index) const;
+    // It, and what covers it, is in use no more; the others under that stay.
+    void give_up_merged(const MergedIndex& index);
     // One that can be made of what is in no memory any more; none: there is enough.
     [[nodiscard]] MergedIndexPtr next_merge() const;
     // All in use and those under them, these first.

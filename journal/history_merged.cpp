@@ -102,6 +102,30 @@ void History::take_merged(const std::vector<MergedIndexPtr>& indexes) {
     }
 }
 
+bool History::is_cut(const MergedIndex& index) const {
+    std::vector<FixedSegment> all;
+    list_segments(index, all);
+    return std::any_of(all.begin(), all.end(),
+                       [&](const FixedSegment& s) { return segment(s.number) == nullptr; });
+}
+
+void History::give_up_merged(const MergedIndex& index) {
+    const auto is_under = [&](const auto& self, const MergedIndex& one) -> bool {
+        return &one == &index ||
+               std::any_of(one.children.begin(), one.children.end(),
+                           [&](const MergedIndexPtr& child) { return self(self, *child); });
+    };
+    for (auto& [timeline, own] : lines_) {
+        std::vector<MergedIndexPtr> left;
+        const auto keep = [&](const auto& self, const MergedIndexPtr& one) -> void {
+            if (!is_under(is_under, *one)) return left.push_back(one);
+            for (const MergedIndexPtr& child : one->children) self(self, child);
+        };
+        for (const MergedRun& run : own.merged) keep(keep, run.index);
+        settle_merged(own, std::move(left));
+    }
+}
+
 void History::note_undone(const Line& line, MergedRun& run) {
     run.undone = true;
     for (std::size_t n = run.at; n < run.end; ++n)

@@ -132,18 +132,20 @@ Status IndexCache::remove(std::uint64_t segment) {
     return {};
 }
 
-Status IndexCache::put(std::uint64_t segment, std::uint64_t salt, const RedoIndex& index) {
-    const Status written = write_index(files_, index_path(FileKind::redo_index, segment),
-                                       pack_redo_index(of(segment, salt), index));
+// A reader that makes one again may do so beside who tends the store.
+Status IndexCache::write(FileKind kind, std::uint64_t segment, Bytes content) {
+    const std::lock_guard one_at_a_time(writing_);
+    const Status written = write_index(files_, index_path(kind, segment), content);
     forget_pages(segment);  // of the file before
     return written;
 }
 
+Status IndexCache::put(std::uint64_t segment, std::uint64_t salt, const RedoIndex& index) {
+    return write(FileKind::redo_index, segment, pack_redo_index(of(segment, salt), index));
+}
+
 Status IndexCache::put(std::uint64_t segment, std::uint64_t salt, const BeforeImageIndex& images) {
-    const Status written = write_index(files_, index_path(FileKind::undo_index, segment),
-                                       pack_undo_index(of(segment, salt), images));
-    forget_pages(segment);  // of the file before
-    return written;
+    return write(FileKind::undo_index, segment, pack_undo_index(of(segment, salt), images));
 }
 
 }  // namespace everstep::journal

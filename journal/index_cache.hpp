@@ -1,7 +1,7 @@
 // IndexCache: the indexes of sealed files, kept in index files: looked up there by pages, or whole
 // and, a bounded amount of them, in memory.
 //
-// Thread: any; a mutex inside, not held while a file is read.
+// Thread: any; a mutex inside, not held while a file is read; another one while one is written.
 // Invariants: at most about kIndexCacheBytes stay in memory besides what is in use, and always the
 // newest one; an index file that is missing or damaged is made again from the sealed file, whose
 // own damage is the only error that is left.
@@ -98,6 +98,7 @@ class IndexCache {
         std::shared_ptr<const IndexPages> pages;
     };
     [[nodiscard]] Result<std::shared_ptr<const IndexPages>> open_pages(const Use& use);
+    [[nodiscard]] Status write(FileKind kind, std::uint64_t segment, Bytes content);
     void forget(const std::function<bool(const Use&)>& which);
     void forget_pages(std::uint64_t segment) {
         forget([&](const Use& use) {
@@ -113,6 +114,7 @@ class IndexCache {
     std::uint64_t bytes_ = 0;
     std::list<Open> open_;  // most recently used first
     std::atomic<bool> has_damaged_{false};
+    std::mutex writing_;
 };
 
 }  // namespace everstep::journal

@@ -107,8 +107,6 @@ MergeSweep::~MergeSweep() = default;
 
 Result<std::unique_ptr<BlockCursor>> MergeSweep::read_segment(const FixedSegment& segment) {
     std::vector<MergedExtent> blocks;
-    if (from_.gone.contains(segment.number))
-        return std::unique_ptr<BlockCursor>(std::make_unique<ListCursor>(std::move(blocks)));
     const IndexedFile of = from_.indexes.of(segment.number, segment.redo_salt);
     const auto pages = open_index_pages(
         from_.files,

@@ -6,8 +6,6 @@
 // memory is bounded by the writes of the segments covered, and some pages of each merged index.
 #pragma once
 
-#include <set>
-
 #include "journal/index_cache.hpp"
 #include "journal/merged_file.hpp"
 
@@ -22,7 +20,6 @@ class MergeSweep {
         IndexCache& indexes;
         const StoreOptions& options;
         bool mend = true;  // an index file of a segment that is no good is made again
-        std::set<std::uint64_t> gone = {};  // segments that were dropped: nobody asks for them
     };
     MergeSweep(From from,
                const MergedIndex& index);  // `index` and what `from` refers to outlive it

@@ -33,20 +33,20 @@ std::vector<UnitRange> of_child(const std::vector<UnitRange>& ranges,
 }  // namespace
 
 MergedShare::MergedShare(IndexCache& indexes, MergedIndexPtr index, const PathSpan& span)
-    : indexes_(indexes), index_(std::move(index)), path_(span), children_(index_->child_count()) {}
+    : indexes_(indexes), index_(std::move(index)), path_(span) {}
 
-Status MergedShare::newest(const UnitRange& sectors, std::vector<SectorRun>& out) const {
+Status MergedShare::newest(std::span<const UnitRange> sectors, std::vector<SectorRun>& out) const {
     return ask(&PathShare::newest, Order::newest_first, sectors, out);
 }
 
-Status MergedShare::before(const UnitRange& sectors, std::vector<SectorRun>& out) const {
+Status MergedShare::before(std::span<const UnitRange> sectors, std::vector<SectorRun>& out) const {
     return ask(&PathShare::before, Order::oldest_first, sectors, out);
 }
 
-Status MergedShare::ask(Look look, Order order, const UnitRange& sectors,
+Status MergedShare::ask(Look look, Order order, std::span<const UnitRange> sectors,
                         std::vector<SectorRun>& out) const {
     const std::vector<MergedExtent> extents = find(sectors);
-    std::vector<UnitRange> open{sectors};
+    std::vector<UnitRange> open(sectors.begin(), sectors.end());
     std::vector<SectorRun> found;
     std::vector<SectorRun> part;
     const std::size_t count = index_->child_count();
@@ -54,10 +54,10 @@ Status MergedShare::ask(Look look, Order order, const UnitRange& sectors,
         const std::size_t number = order == Order::oldest_first ? n : count - 1 - n;
         const std::vector<UnitRange> ranges = of_child(open, extents, number);
         if (ranges.empty()) continue;
-        const PathShare* share = child(number);
+        const auto share = child(number);
         if (share == nullptr) continue;
         part.clear();
-        for (const UnitRange& range : ranges) EVERSTEP_TRY((share->*look)(range, part));
+        EVERSTEP_TRY((*share.*look)(ranges, part));
         open = without(open, part);
         found.insert(found.end(), part.begin(), part.end());
     }
@@ -68,40 +68,40 @@ Status MergedShare::ask(Look look, Order order, const UnitRange& sectors,
 }
 
 // Where its file is no good, all that it covers counts as written.
-std::vector<MergedExtent> MergedShare::find(const UnitRange& sectors) const {
-    const std::uint64_t first = sectors.first >> kBlockLevel;
-    const std::uint64_t end = ((sectors.first + sectors.count - 1) >> kBlockLevel) + 1;
-    std::vector<MergedExtent> out;
-    if (!view_ && !index_->damaged) {
+std::vector<MergedExtent> MergedShare::find(std::span<const UnitRange> sectors) const {
+    std::optional<PageView> view;
+    if (!index_->damaged) {
         auto pages = indexes_.merged_pages(index_->salt);
-        if (pages.ok()) view_.emplace(std::move(*pages));
+        if (pages.ok()) view.emplace(std::move(*pages));
     }
-    if (view_) {
-        find_merged(*view_, {sectors.volume, first, end - first}, out);
-        if (view_->status().ok()) return out;
+    std::vector<MergedExtent> out;
+    std::vector<MergedExtent> all;
+    std::uint64_t end = 0;
+    for (const UnitRange& range : sectors) {
+        const std::uint64_t first = std::max(end, range.first >> kBlockLevel);  // each block once
+        end = ((range.first + range.count - 1) >> kBlockLevel) + 1;
+        if (first == end) continue;
+        if (view) find_merged(*view, {range.volume, first, end - first}, out);
+        all.push_back({.volume = range.volume,
+                       .first = first,
+                       .count = end - first,
+                       .children = (1U << kMergeFanInMax) - 1});
     }
+    if (view && view->status().ok()) return out;
     indexes_.note_damaged(*index_);
-    return {{.volume = sectors.volume,
-             .first = first,
-             .count = end - first,
-             .children = (1U << kMergeFanInMax) - 1}};
+    return all;
 }
 
-const PathShare* MergedShare::child(std::size_t number) const {
-    std::unique_ptr<PathShare>& share = children_[number];
-    if (share != nullptr) return share.get();
+std::unique_ptr<PathShare> MergedShare::child(std::size_t number) const {
     const auto passes = [&](const auto& one) {
         return path_.after < one.last && one.first < path_.to;
     };
     if (index_->level > 1) {
-        if (!passes(*index_->children[number])) return nullptr;
-        share = std::make_unique<MergedShare>(indexes_, index_->children[number], path_);
-        return share.get();
+        const MergedIndexPtr& below = index_->children[number];
+        return passes(*below) ? std::make_unique<MergedShare>(indexes_, below, path_) : nullptr;
     }
     const FixedSegment& segment = index_->segments[number];
-    if (!passes(segment)) return nullptr;
-    share = std::make_unique<FixedShare>(indexes_, segment, path_);
-    return share.get();
+    return passes(segment) ? std::make_unique<FixedShare>(indexes_, segment, path_) : nullptr;
 }
 
 }  // namespace everstep::journal

@@ -7,6 +7,11 @@
 #include "journal/store_impl.hpp"
 
 namespace everstep::journal {
+namespace {
+
+constexpr unsigned kMendedMax = 64;
+
+}  // namespace
 
 Result<bool> Merges::step() {
     EVERSTEP_TRY(drop_unused());
@@ -14,39 +19,49 @@ Result<bool> Merges::step() {
         kept_ = s_.kept_generation;
         MergedIndexPtr index = next();
         if (index == nullptr) return false;
-        MergeSweep::From from{s_.files, s_.indexes, s_.options, true, gone_under(*index)};
-        work_ = std::make_unique<Merger>(std::move(from), std::move(index));
+        work_ = std::make_unique<Merger>(MergeSweep::From{s_.files, s_.indexes, s_.options},
+                                         std::move(index));
     }
     const auto done = work_->step();
     if (done.ok() && !*done) return true;
     if (done.ok()) return take();
     work_->discard();
     work_.reset();
-    // Retention took what it was made of, or what it is made of has to be mended first.
-    if (kept_ != s_.kept_generation || s_.indexes.has_damaged()) return true;
+    if (kept_ != s_.kept_generation) return true;  // retention took what it was made of
+    // What it is made of has to be mended first; but not for ever, where that cannot be read.
+    if (s_.indexes.has_damaged() && mended_ < kMendedMax) return true;
+    (void)s_.indexes.take_damaged();
     mending_ = false;
+    mended_ = 0;
     return done.status();
 }
 
 // What is in use and was found damaged, or what is next.
 MergedIndexPtr Merges::next() {
     mending_ = s_.indexes.take_damaged() || mending_;
-    const std::shared_lock guard(s_.mutex);
-    if (mending_)
-        for (const MergedIndexPtr& index : s_.history.merged())
-            if (index->damaged) return index;
+    if (mending_) {
+        give_up_cut();
+        if (MergedIndexPtr index = next_damaged()) return index;
+    }
     mending_ = false;
+    const std::shared_lock guard(s_.mutex);
     return s_.history.next_merge();
 }
 
-std::set<std::uint64_t> Merges::gone_under(const MergedIndex& index) const {
-    std::vector<FixedSegment> all;
-    list_segments(index, all);
-    std::set<std::uint64_t> gone;
+MergedIndexPtr Merges::next_damaged() const {
     const std::shared_lock guard(s_.mutex);
-    for (const FixedSegment& segment : all)
-        if (s_.history.segment(segment.number) == nullptr) gone.insert(segment.number);
-    return gone;
+    for (MergedIndexPtr& index : s_.history.merged())
+        if (index->damaged) return std::move(index);
+    return nullptr;
+}
+
+// A damaged one from under which retention took segments cannot be made again as it was, and as
+// something else it would bear a name that says too much: it is of no use any more.
+void Merges::give_up_cut() {
+    const std::lock_guard writer(s_.writer_mutex);
+    const std::unique_lock guard(s_.mutex);
+    for (const MergedIndexPtr& index : s_.history.merged())
+        if (index->damaged && s_.history.is_cut(*index)) s_.history.give_up_merged(*index);
 }
 
 Status Merges::drop_unused() {
@@ -71,7 +86,11 @@ Result<bool> Merges::take() {
     const MergedIndexPtr made = work_->index();
     work_.reset();
     files.insert(made->salt);
-    if (made->damaged.exchange(false)) return true;
+    if (made->damaged.exchange(false)) {
+        ++mended_;
+        return true;
+    }
+    mended_ = 0;
     const std::lock_guard writer(s_.writer_mutex);
     const std::unique_lock guard(s_.mutex);
     s_.history.take_merged({made});

@@ -23,7 +23,8 @@ class Merges {
   private:
     [[nodiscard]] Status drop_unused();
     [[nodiscard]] MergedIndexPtr next();
-    [[nodiscard]] std::set<std::uint64_t> gone_under(const MergedIndex& index) const;
+    void give_up_cut();
+    [[nodiscard]] MergedIndexPtr next_damaged() const;
     [[nodiscard]] Result<bool> take();
 
     Store::Impl& s_;
@@ -31,6 +32,7 @@ class Merges {
     std::uint64_t kept_ = 0;  // kept_generation when it began
     std::uint64_t seen_ = 0;  // History::merged_changes() when files were removed
     bool mending_ = false;    // some in use were found damaged
+    unsigned mended_ = 0;     // since something else was made
 };
 
 }  // namespace everstep::journal

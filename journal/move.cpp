@@ -25,6 +25,16 @@ void round_to_blocks(std::vector<GapExtent>& extents, const History& history) {
 
 Result<std::vector<GapExtent>> Store::Impl::touched(Position after, const Place& to,
                                                     Grain grain) const {
+    while (true) {
+        const std::uint64_t kept = kept_generation;
+        auto extents = touched_once(after, to, grain);
+        // Retention may have taken a segment away: then others say it.
+        if (extents.ok() || kept_generation == kept) return extents;
+    }
+}
+
+Result<std::vector<GapExtent>> Store::Impl::touched_once(Position after, const Place& to,
+                                                         Grain grain) const {
     std::vector<PathRun> runs;
     {
         const std::shared_lock guard(mutex);

@@ -166,9 +166,9 @@ class Lookup {
             for (std::uint64_t done = 0; done < range.count; done += kWindowSectors) {
                 const UnitRange sectors{volume_, range.first + done,
                                         std::min(kWindowSectors, range.count - done)};
-                const auto looked = s.look(point_, sectors, as_if_);
+                auto looked = s.look(point_, sectors, as_if_);
                 if (!looked.ok()) return looked.status();
-                auto runs = resolve(looked->paths, sectors);
+                auto runs = resolve(std::move(looked->paths), sectors);
                 if (!runs.ok()) return runs.status();
                 EVERSTEP_TRY(each({looked->generation, std::move(*runs)}));
             }

@@ -74,15 +74,16 @@ void for_each_part(const Writes& writes, const UnitRange& sectors, Each each) {
     }
 }
 
-using Look = Status (PathShare::*)(const UnitRange&, std::vector<SectorRun>&) const;
+using Look = Status (PathShare::*)(std::span<const UnitRange>, std::vector<SectorRun>&) const;
 
-Status look_through(const std::vector<std::shared_ptr<const PathShare>>& shares, Look look,
+Status look_through(std::vector<std::shared_ptr<const PathShare>>& shares, Look look,
                     std::vector<UnitRange>& open, std::vector<SectorRun>& found) {
     std::vector<SectorRun> part;
-    for (const auto& share : shares) {
+    for (auto& share : shares) {
         if (open.empty()) return {};
         part.clear();
-        for (const UnitRange& range : open) EVERSTEP_TRY((*share.*look)(range, part));
+        EVERSTEP_TRY((*share.*look)(open, part));
+        share.reset();
         if (part.empty()) continue;
         open = without(open, part);
         found.insert(found.end(), part.begin(), part.end());
@@ -157,7 +158,7 @@ void ShareOf<Writes, Images>::before(const UnitRange& sectors, std::vector<Secto
 template struct ShareOf<SegmentIndex, BeforeImageIndex>;
 template struct ShareOf<PagedWrites, PagedImages>;
 
-Result<std::vector<SectorRun>> resolve(const ReadPaths& paths, const UnitRange& sectors) {
+Result<std::vector<SectorRun>> resolve(ReadPaths paths, const UnitRange& sectors) {
     std::vector<SectorRun> found;
     if (sectors.count == 0) return found;
     std::vector<UnitRange> open{sectors};

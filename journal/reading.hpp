@@ -61,12 +61,13 @@ void append_run(std::vector<SectorRun>& runs, const SectorRun& run);
 class PathShare {
   public:
     virtual ~PathShare() = default;
-    // Appends what of `sectors` the share's writes cover, as its newest write left it.
-    [[nodiscard]] virtual Status newest(const UnitRange& sectors,
+    // Appends what of `sectors` (sorted, disjoint) the share's writes cover, as its newest write
+    // left it.
+    [[nodiscard]] virtual Status newest(std::span<const UnitRange> sectors,
                                         std::vector<SectorRun>& out) const = 0;
     // Appends what of `sectors` the share's writes cover (more is allowed, if nothing changed it
     // before in this share), as it was before the first of them.
-    [[nodiscard]] virtual Status before(const UnitRange& sectors,
+    [[nodiscard]] virtual Status before(std::span<const UnitRange> sectors,
                                         std::vector<SectorRun>& out) const = 0;
 };
 
@@ -79,9 +80,9 @@ struct ReadPaths {
 // waits for one window, however much is asked for.
 inline constexpr std::uint64_t kWindowBytesMax = 1ULL << 20;
 
-// The runs of a range of sectors of a volume.
-[[nodiscard]] Result<std::vector<SectorRun>> resolve(const ReadPaths& paths,
-                                                     const UnitRange& sectors);
+// The runs of a range of sectors of a volume. Each share is asked once and let go, so that few hold
+// a file open however long the paths are.
+[[nodiscard]] Result<std::vector<SectorRun>> resolve(ReadPaths paths, const UnitRange& sectors);
 
 // The same two look-ups in one segment's index, in memory or in pages of its file
 // (paged_index.hpp). `span`: the units of the share.

@@ -19,17 +19,19 @@ SegmentShare share_of(const PathRun& part, const RedoIndex& index, const BeforeI
 class FoundShare final : public PathShare {
   public:
     explicit FoundShare(std::vector<SectorRun> runs) : runs_(std::move(runs)) {}
-    [[nodiscard]] Status newest(const UnitRange& sectors,
+    [[nodiscard]] Status newest(std::span<const UnitRange> sectors,
                                 std::vector<SectorRun>& out) const override {
-        const std::uint64_t end = sectors.first + sectors.count;
-        auto run = std::partition_point(runs_.begin(), runs_.end(), [&](const SectorRun& r) {
-            return r.end() <= sectors.first;
-        });
-        for (; run != runs_.end() && run->first < end; ++run)
-            append_run(out, part_of(*run, sectors.first, end));
+        for (const UnitRange& range : sectors) {
+            const std::uint64_t end = range.first + range.count;
+            auto run = std::partition_point(runs_.begin(), runs_.end(), [&](const SectorRun& r) {
+                return r.end() <= range.first;
+            });
+            for (; run != runs_.end() && run->first < end; ++run)
+                append_run(out, part_of(*run, range.first, end));
+        }
         return {};
     }
-    [[nodiscard]] Status before(const UnitRange& sectors,
+    [[nodiscard]] Status before(std::span<const UnitRange> sectors,
                                 std::vector<SectorRun>& out) const override {
         return newest(sectors, out);
     }

@@ -33,9 +33,9 @@ class FixedShare final : public PathShare {
         index_ = std::move(index);
         images_ = std::move(images);
     }
-    [[nodiscard]] Status newest(const UnitRange& sectors,
+    [[nodiscard]] Status newest(std::span<const UnitRange> sectors,
                                 std::vector<SectorRun>& out) const override;
-    [[nodiscard]] Status before(const UnitRange& sectors,
+    [[nodiscard]] Status before(std::span<const UnitRange> sectors,
                                 std::vector<SectorRun>& out) const override;
 
   private:
@@ -70,24 +70,23 @@ class FixedShare final : public PathShare {
 class MergedShare final : public PathShare {
   public:
     MergedShare(IndexCache& indexes, MergedIndexPtr index, const PathSpan& span);
-    [[nodiscard]] Status newest(const UnitRange& sectors,
+    [[nodiscard]] Status newest(std::span<const UnitRange> sectors,
                                 std::vector<SectorRun>& out) const override;
-    [[nodiscard]] Status before(const UnitRange& sectors,
+    [[nodiscard]] Status before(std::span<const UnitRange> sectors,
                                 std::vector<SectorRun>& out) const override;
 
   private:
     enum class Order : std::uint8_t { newest_first, oldest_first };
-    using Look = Status (PathShare::*)(const UnitRange&, std::vector<SectorRun>&) const;
-    [[nodiscard]] Status ask(Look look, Order order, const UnitRange& sectors,
+    using Look = Status (PathShare::*)(std::span<const UnitRange>, std::vector<SectorRun>&) const;
+    [[nodiscard]] Status ask(Look look, Order order, std::span<const UnitRange> sectors,
                              std::vector<SectorRun>& out) const;
-    [[nodiscard]] std::vector<MergedExtent> find(const UnitRange& sectors) const;
-    [[nodiscard]] const PathShare* child(std::size_t number) const;  // none: not on the path
+    [[nodiscard]] std::vector<MergedExtent> find(std::span<const UnitRange> sectors) const;
+    // None: not on the path. It goes once it was asked, with the files that it holds open.
+    [[nodiscard]] std::unique_ptr<PathShare> child(std::size_t number) const;
 
     IndexCache& indexes_;
     MergedIndexPtr index_;
     PathSpan path_;
-    mutable std::optional<PageView> view_;
-    mutable std::vector<std::unique_ptr<PathShare>> children_;
 };
 
 }  // namespace everstep::journal

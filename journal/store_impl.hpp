@@ -87,8 +87,7 @@ struct Store::Impl {
     std::uint64_t move_generation = 0;
     std::atomic<std::uint64_t> kept_generation{0};  // changes under mutex, before files do
     std::vector<std::weak_ptr<Hold>> holds;         // under mutex
-    std::vector<std::uint64_t>
-        dropped_numbers;  // under mutex: segments that the catalogue may still have
+    std::vector<std::uint64_t> dropped_numbers;  // under mutex: the catalogue may still have them
     std::atomic<std::uint64_t> condensed_number{kCondensedNumbers};  // the newest given
     std::unique_ptr<RecordWriter> undo;
     Segment* undo_segment = nullptr;
@@ -166,6 +165,8 @@ struct Store::Impl {
     // What the writes of (after, to] touched, joined; quicker by blocks, a superset.
     [[nodiscard]] Result<std::vector<GapExtent>> touched(Position after, const Place& to,
                                                          Grain grain) const;
+    [[nodiscard]] Result<std::vector<GapExtent>> touched_once(Position after, const Place& to,
+                                                              Grain grain) const;
     [[nodiscard]] Status add_segment(std::uint64_t number, const PathRun& run,
                                      std::vector<GapExtent>& extents) const;
     [[nodiscard]] Status add_merged(const MergedIndex& index, const PathRun& run,

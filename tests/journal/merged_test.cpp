@@ -363,7 +363,7 @@ TEST_F(Merged, WhatRetentionTakesIsGone) {
     lab.reopen();
     tend();
     EXPECT_EQ(merged(), files);
-    // Made again, some over segments that are gone.
+    // Made again; those over segments that are gone are given up.
     for (const auto& [salt, path] : files) {
         std::string bad = content_of(path);
         bad.back() = static_cast<char>(bad.back() ^ 1);
@@ -373,7 +373,6 @@ TEST_F(Merged, WhatRetentionTakesIsGone) {
     EXPECT_FALSE(lab.store->check_derived().empty());
     tend();
     EXPECT_TRUE(lab.store->check_derived().empty());
-    EXPECT_EQ(merged(), files);
     lab.check_all();
 }
 

@@ -165,14 +165,14 @@ class RandomTree {
     class Share final : public PathShare {
       public:
         explicit Share(const SegmentShare& share) : share_(share) {}
-        [[nodiscard]] Status newest(const UnitRange& sectors,
+        [[nodiscard]] Status newest(std::span<const UnitRange> sectors,
                                     std::vector<SectorRun>& out) const override {
-            share_.newest(sectors, out);
+            for (const UnitRange& range : sectors) share_.newest(range, out);
             return {};
         }
-        [[nodiscard]] Status before(const UnitRange& sectors,
+        [[nodiscard]] Status before(std::span<const UnitRange> sectors,
                                     std::vector<SectorRun>& out) const override {
-            share_.before(sectors, out);
+            for (const UnitRange& range : sectors) share_.before(range, out);
             return {};
         }
 

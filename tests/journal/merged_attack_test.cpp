@@ -1,0 +1,262 @@
+// Merged indexes beside what goes on: retention in the middle of a look-up, disks that fail, few
+// files that may be open, and threads.
+#include <gtest/gtest.h>
+
+#include <sys/resource.h>
+
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <utility>
+
+#include "journal/finding.hpp"
+#include "journal/merged_file.hpp"
+#include "journal/scrub.hpp"
+#include "journal/segment_header.hpp"
+#include "tests/journal/keep_lab.hpp"
+
+namespace everstep::journal::lab {
+namespace {
+
+using std::filesystem::path;
+
+// The machine's file system, with something done or failing at an opening.
+class HookedFiles final : public io::FileSystem {
+  public:
+    std::function<Status(const std::string&, const io::OpenOptions&)> at_open;
+    [[nodiscard]] Result<std::unique_ptr<io::File>> open(const std::string& name,
+                                                         const io::OpenOptions& options) override {
+        if (at_open) EVERSTEP_TRY(at_open(name, options));
+        return under_.open(name, options);
+    }
+    [[nodiscard]] Status make_directory(const std::string& name) override {
+        return under_.make_directory(name);
+    }
+    [[nodiscard]] Status rename(const std::string& from, const std::string& to) override {
+        return under_.rename(from, to);
+    }
+    [[nodiscard]] Status remove(const std::string& name) override { return under_.remove(name); }
+    [[nodiscard]] Status sync_directory(const std::string& name) override {
+        return under_.sync_directory(name);
+    }
+    [[nodiscard]] Result<std::vector<std::string>> list(const std::string& name) const override {
+        return under_.list(name);
+    }
+    [[nodiscard]] Result<bool> exists(const std::string& name) const override {
+        return under_.exists(name);
+    }
+    [[nodiscard]] Result<ByteCount> free_bytes(const std::string& name) const override {
+        return under_.free_bytes(name);
+    }
+
+  private:
+    io::FileSystem& under_ = io::system_files();
+};
+
+bool is_merged(const std::string& name) {
+    return name.find("merged-index-") != std::string::npos;
+}
+bool is_index(const std::string& name) {
+    return name.find("-index-") != std::string::npos;
+}
+
+void tend(StoreLab& lab) {
+    while (lab.store->wants_tending()) {
+        const auto more = lab.store->tend();
+        ASSERT_TRUE(more.ok()) << more.status().message();
+    }
+}
+
+std::vector<path> merged_files(const StoreLab& lab) {
+    std::vector<path> out;
+    for (const auto& entry : std::filesystem::directory_iterator(lab.options.directory))
+        if (is_merged(entry.path())) out.push_back(entry.path());
+    std::sort(out.begin(), out.end());
+    return out;
+}
+MergedBody body_of(const StoreLab& lab, const path& file) {
+    const auto salt = parse_file_name(FileKind::merged_index, file.filename().string());
+    const auto head = read_index_head(io::system_files(), file);
+    const auto body = unpack_merged_head(head->bytes(), {lab.options.group, 0, *salt, {}}, file);
+    EXPECT_TRUE(body.ok());
+    return *body;
+}
+void flip_last(const path& file) {
+    std::fstream at(file, std::ios::in | std::ios::out | std::ios::binary);
+    at.seekg(-1, std::ios::end);
+    const char last = static_cast<char>(at.get());
+    at.seekp(-1, std::ios::end);
+    at.put(static_cast<char>(last ^ 1));
+}
+
+// A window whose blocks were each written in another segment.
+TEST(MergedAttack, ALookUpHoldsFewFilesOpen) {
+    StoreLab lab({ByteCount(1 << 20)}, ByteCount(8 << 10));
+    lab.options.whole_index_bytes = ByteCount(0);
+    lab.open();
+    Primary primary(lab.options.group, kKeepLine, lab.options.volume_bytes);
+    Tip base;
+    base.point = {kKeepLine, Lsn(0)};
+    ASSERT_TRUE(lab.store->begin_history({root_timeline(kKeepLine)}, base).ok());
+    for (std::uint64_t n = 0; n < 256; ++n) {
+        const FramePtr frame = primary.frame({KeepLab::write(n * 37 % 256)});
+        ASSERT_TRUE(lab.store->append({&frame, 1}).ok());
+    }
+    ASSERT_TRUE(lab.store->sync().ok());
+    ASSERT_TRUE(lab.apply_all(lab.store->durable().point).ok());
+    tend(lab);
+    EXPECT_GT(lab.store->scrub_segments().size(), 100U);
+    lab.reopen();
+    rlimit before{};
+    getrlimit(RLIMIT_NOFILE, &before);
+    rlimit few = before;
+    few.rlim_cur = 240;  // 128 and 64 are kept open
+    setrlimit(RLIMIT_NOFILE, &few);
+    const std::string old = lab.compare({kKeepLine, Lsn(1)}, primary.image(Lsn(1)));
+    const std::string now = lab.compare({kKeepLine, Lsn(200)}, primary.image(Lsn(200)));
+    setrlimit(RLIMIT_NOFILE, &before);
+    EXPECT_EQ(old, "");
+    EXPECT_EQ(now, "");
+}
+
+class Beside : public testing::Test {
+  protected:
+    Beside() : lab(&files) {
+        lab.options.whole_index_bytes = ByteCount(0);
+        lab.begin();
+        lab.take_some(60);
+        lab.pin("kept", Lsn(20));
+        lab.pin("kept2", Lsn(70));
+        lab.take_some(60);
+        tend(lab);
+        lab.reopen();
+    }
+    // All that retention may do is done at the n-th opening of an index.
+    void keep_at(int n, std::uint64_t bytes) {
+        files.at_open = [this, n, bytes](const std::string& name,
+                                         const io::OpenOptions& options) mutable {
+            if (!is_index(name) || options.mode == io::OpenMode::create || n-- > 0) return Status();
+            Beside& test = *this;
+            KeepLimits limits;
+            limits.keep_bytes = ByteCount(bytes);
+            test.files.at_open = nullptr;  // with it goes what this function has captured
+            test.done += test.lab.keep(limits);
+            return Status();
+        };
+    }
+    HookedFiles files;
+    KeepLab lab;
+    std::size_t done = 0;
+};
+
+TEST_F(Beside, AMoveIsPlannedOverWhatRetentionCondenses) {
+    for (int n = 0; n < 12; ++n) {
+        ASSERT_TRUE(lab.go_to({kKeepLine, Lsn(n % 2 == 0 ? 20 : 240)}).ok());
+        tend(lab);
+        keep_at(n, (2600U - n * 100U) << 10);
+        const Lsn at(n % 2 == 0 ? 240 : 20);
+        const auto plan = lab.store->plan_move({kKeepLine, at});
+        EXPECT_TRUE(plan.ok()) << n << ": " << plan.status().message();
+        files.at_open = nullptr;
+        const auto from = lab.store->view({kKeepLine, Lsn(20)});
+        const auto to = lab.store->view({kKeepLine, Lsn(240)});
+        keep_at(n, (2550U - n * 100U) << 10);
+        const auto touched = lab.store->touched(*from, *to);
+        EXPECT_TRUE(touched.ok()) << n << ": " << touched.status().message();
+        files.at_open = nullptr;
+    }
+    EXPECT_GT(done, 0U);
+}
+
+// It can be written and not read.
+TEST(MergedAttack, ADiskThatCannotReadItDoesNotKeepTheHousekeepingBusy) {
+    HookedFiles files;
+    KeepLab lab(&files);
+    lab.options.whole_index_bytes = ByteCount(0);
+    lab.begin();
+    lab.take_some(100);
+    files.at_open = [](const std::string& name, const io::OpenOptions& options) {
+        return is_merged(name) && options.mode != io::OpenMode::create
+                   ? Status(ErrorCode::io, "the disk does not read it")
+                   : Status();
+    };
+    std::size_t steps = 0;
+    for (; lab.store->wants_tending() && steps < 5000; ++steps)
+        if (!lab.store->tend().ok()) break;
+    EXPECT_LT(steps, 5000U);
+    EXPECT_EQ(lab.check_all(), lab.primary.head().value() + 1);
+    files.at_open = nullptr;
+    for (int n = 0; n < 3; ++n)
+        while (lab.store->wants_tending()) ASSERT_TRUE(lab.store->tend().ok());
+    EXPECT_TRUE(lab.store->check_derived().empty());
+}
+
+// Retention took segments from under two levels; the lower one was damaged and is made again. The
+// upper one is right.
+TEST(MergedAttack, OneMadeAgainFitsTheOneAboveIt) {
+    KeepLab lab;
+    lab.options.whole_index_bytes = ByteCount(0);
+    lab.begin();
+    lab.take_some(100);
+    tend(lab);
+    KeepLimits limits;
+    std::size_t tried = 0;
+    for (std::uint64_t bytes = 2400; bytes > 1000; bytes -= 60) {
+        limits.keep_bytes = ByteCount(bytes << 10);
+        lab.keep(limits);
+        tend(lab);
+        ASSERT_TRUE(lab.store->check_derived().empty());
+        for (const path& file : merged_files(lab)) {
+            if (!std::filesystem::exists(file)) continue;  // given up with another one
+            const MergedBody body = body_of(lab, file);
+            if (body.level != 1) continue;
+            std::size_t there = 0;
+            for (const Covered& one : body.covered)
+                there += std::filesystem::exists(lab.options.directory + "/" +
+                                                 file_name(FileKind::redo, one.number));
+            if (there == body.covered.size()) continue;
+            ++tried;
+            flip_last(file);
+            lab.reopen();
+            EXPECT_FALSE(lab.store->check_derived().empty());
+            tend(lab);
+            for (const Finding& finding : lab.store->check_derived())
+                ADD_FAILURE() << finding.file << ": " << finding.what;
+        }
+        lab.check_all();
+    }
+    EXPECT_GT(tried, 2U);
+}
+
+// Brought back by a backup that has the segments and left the merged indexes where they were.
+TEST(MergedAttack, OneMadeAgainWithoutSomeOfItsSegmentsDoesNotHideThem) {
+    KeepLab lab;
+    lab.options.whole_index_bytes = ByteCount(0);
+    lab.begin();
+    lab.take_some(100);
+    tend(lab);
+    const ScratchDirectory backup;
+    const auto opts = std::filesystem::copy_options::recursive |
+                      std::filesystem::copy_options::overwrite_existing;
+    const path store = lab.options.directory;
+    std::filesystem::copy(store, backup.path(), opts);
+    const std::vector<std::byte> replica = lab.replica.volumes[0];
+    KeepLimits limits;
+    limits.keep_bytes = ByteCount(1900 << 10);
+    ASSERT_GT(lab.keep(limits), 0U);
+    for (const path& file : merged_files(lab)) flip_last(file);
+    lab.reopen();
+    EXPECT_FALSE(lab.store->check_derived().empty());
+    tend(lab);
+    lab.store.reset();
+    for (const auto& entry : std::filesystem::directory_iterator(store))
+        if (!is_merged(entry.path())) std::filesystem::remove(entry.path());
+    for (const auto& entry : std::filesystem::directory_iterator(backup.path()))
+        if (!is_merged(entry.path()))
+            std::filesystem::copy(entry.path(), store / entry.path().filename());
+    lab.open();
+    EXPECT_EQ(lab.check_all(), lab.primary.head().value() + 1);
+}
+
+}  // namespace
+}  // namespace everstep::journal::lab
