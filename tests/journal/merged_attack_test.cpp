@@ -56,9 +56,6 @@ class HookedFiles final : public io::FileSystem {
 bool is_merged(const std::string& name) {
     return name.find("merged-index-") != std::string::npos;
 }
-bool is_index(const std::string& name) {
-    return name.find("-index-") != std::string::npos;
-}
 
 void tend(StoreLab& lab) {
     while (lab.store->wants_tending()) {
@@ -117,55 +114,6 @@ TEST(MergedAttack, ALookUpHoldsFewFilesOpen) {
     setrlimit(RLIMIT_NOFILE, &before);
     EXPECT_EQ(old, "");
     EXPECT_EQ(now, "");
-}
-
-class Beside : public testing::Test {
-  protected:
-    Beside() : lab(&files) {
-        lab.options.whole_index_bytes = ByteCount(0);
-        lab.begin();
-        lab.take_some(60);
-        lab.pin("kept", Lsn(20));
-        lab.pin("kept2", Lsn(70));
-        lab.take_some(60);
-        tend(lab);
-        lab.reopen();
-    }
-    // All that retention may do is done at the n-th opening of an index.
-    void keep_at(int n, std::uint64_t bytes) {
-        files.at_open = [this, n, bytes](const std::string& name,
-                                         const io::OpenOptions& options) mutable {
-            if (!is_index(name) || options.mode == io::OpenMode::create || n-- > 0) return Status();
-            Beside& test = *this;
-            KeepLimits limits;
-            limits.keep_bytes = ByteCount(bytes);
-            test.files.at_open = nullptr;  // with it goes what this function has captured
-            test.done += test.lab.keep(limits);
-            return Status();
-        };
-    }
-    HookedFiles files;
-    KeepLab lab;
-    std::size_t done = 0;
-};
-
-TEST_F(Beside, AMoveIsPlannedOverWhatRetentionCondenses) {
-    for (int n = 0; n < 12; ++n) {
-        ASSERT_TRUE(lab.go_to({kKeepLine, Lsn(n % 2 == 0 ? 20 : 240)}).ok());
-        tend(lab);
-        keep_at(n, (2600U - n * 100U) << 10);
-        const Lsn at(n % 2 == 0 ? 240 : 20);
-        const auto plan = lab.store->plan_move({kKeepLine, at});
-        EXPECT_TRUE(plan.ok()) << n << ": " << plan.status().message();
-        files.at_open = nullptr;
-        const auto from = lab.store->view({kKeepLine, Lsn(20)});
-        const auto to = lab.store->view({kKeepLine, Lsn(240)});
-        keep_at(n, (2550U - n * 100U) << 10);
-        const auto touched = lab.store->touched(*from, *to);
-        EXPECT_TRUE(touched.ok()) << n << ": " << touched.status().message();
-        files.at_open = nullptr;
-    }
-    EXPECT_GT(done, 0U);
 }
 
 // It can be written and not read.
