@@ -233,6 +233,7 @@ Status Store::read(const View& view, const ReplicaReader& replica, VolumeIndex v
                                       lookup.bytes_of(range)));
         if (parts.replica.empty()) return {};
         auto again = lookup.changed(s, *generation, parts.replica);
+        if (!again.ok() && s.kept_generation != kept) continue;
         if (!again.ok()) return again.status();
         ranges = std::move(*again);
     }
