@@ -56,9 +56,11 @@ Status Merger::finish() {
     EVERSTEP_TRY(file_->write_at(ByteOffset(pages_at_), directory));
     file_.reset();
     sweep_.reset();
-    from_.indexes.forget_merged(index_->salt);
-    return from_.files.rename(path_of(unfinished_name(FileKind::merged_index, index_->salt)),
-                              path_of(file_name(FileKind::merged_index, index_->salt)));
+    const Status named =
+        from_.files.rename(path_of(unfinished_name(FileKind::merged_index, index_->salt)),
+                           path_of(file_name(FileKind::merged_index, index_->salt)));
+    from_.indexes.forget_merged(index_->salt);  // the file before
+    return named;
 }
 
 void Merger::discard() {
