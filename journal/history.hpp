@@ -11,6 +11,7 @@
 
 #include <map>
 #include <memory>
+#include <set>
 
 #include "journal/line.hpp"
 #include "journal/topology.hpp"
@@ -84,8 +85,9 @@ class History {
     [[nodiscard]] bool is_cut(const MergedIndex& index) const;
     // It, and what covers it, is in use no more; the others under that stay.
     void give_up_merged(const MergedIndex& index);
-    // One that can be made of what is in no memory any more; none: there is enough.
-    [[nodiscard]] MergedIndexPtr next_merge() const;
+    // One that can be made of what is in no memory any more, and has none of these salts; none:
+    // there is enough.
+    [[nodiscard]] MergedIndexPtr next_merge(const std::set<std::uint64_t>& without) const;
     // All in use and those under them, these first.
     [[nodiscard]] std::vector<MergedIndexPtr> merged() const;
     [[nodiscard]] std::uint64_t merged_changes() const { return merged_changes_; }

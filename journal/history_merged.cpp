@@ -174,6 +174,7 @@ namespace {
 // The oldest neighbours of a line that are of one level, where there are enough of them.
 class Neighbours {
   public:
+    explicit Neighbours(const std::set<std::uint64_t>& without) : without_(without) {}
     void add(const Segment& segment) {
         children_.clear();
         if (!segment.redo_fixed() || segment.index != nullptr) return segments_.clear();
@@ -191,8 +192,10 @@ class Neighbours {
 
   private:
     void offer(MergedIndexPtr made) {
-        if (best_ == nullptr || made->level < best_->level) best_ = std::move(made);
+        const bool better = best_ == nullptr || made->level < best_->level;
+        if (better && !without_.contains(made->salt)) best_ = std::move(made);
     }
+    const std::set<std::uint64_t>& without_;
     std::vector<FixedSegment> segments_;
     std::vector<MergedIndexPtr> children_;
     MergedIndexPtr best_;
@@ -200,10 +203,10 @@ class Neighbours {
 
 }  // namespace
 
-MergedIndexPtr History::next_merge() const {
+MergedIndexPtr History::next_merge(const std::set<std::uint64_t>& without) const {
     MergedIndexPtr best;
     for (const auto& [timeline, own] : lines_) {
-        Neighbours neighbours;
+        Neighbours neighbours(without);
         auto run = own.merged.begin();
         for (std::size_t at = 0; at < own.segments.size() && !neighbours.has_lowest();) {
             if (run != own.merged.end() && run->at == at) {

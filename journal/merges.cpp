@@ -25,14 +25,21 @@ Result<bool> Merges::step() {
     const auto done = work_->step();
     if (done.ok() && !*done) return true;
     if (done.ok()) return take();
+    const std::uint64_t salt = work_->index()->salt;
     work_->discard();
     work_.reset();
     if (kept_ != s_.kept_generation) return true;  // retention took what it was made of
     // What it is made of has to be mended first; but not for ever, where that cannot be read.
-    if (s_.indexes.has_damaged() && mended_ < kMendedMax) return true;
+    if (s_.indexes.has_damaged() && mended_ < kMendedMax && next_damaged() != nullptr) return true;
     (void)s_.indexes.take_damaged();
-    mending_ = false;
     mended_ = 0;
+    // The segment's damage is a scrub's to tell; the others are made all the same.
+    const ErrorCode code = done.status().code();
+    if (code == ErrorCode::corrupt || code == ErrorCode::not_found) {
+        hopeless_.insert(salt);
+        return true;
+    }
+    mending_ = false;
     return done.status();
 }
 
@@ -45,13 +52,13 @@ MergedIndexPtr Merges::next() {
     }
     mending_ = false;
     const std::shared_lock guard(s_.mutex);
-    return s_.history.next_merge();
+    return s_.history.next_merge(hopeless_);
 }
 
 MergedIndexPtr Merges::next_damaged() const {
     const std::shared_lock guard(s_.mutex);
     for (MergedIndexPtr& index : s_.history.merged())
-        if (index->damaged) return std::move(index);
+        if (index->damaged && !hopeless_.contains(index->salt)) return std::move(index);
     return nullptr;
 }
 

@@ -29,10 +29,11 @@ class Merges {
 
     Store::Impl& s_;
     std::unique_ptr<Merger> work_;
-    std::uint64_t kept_ = 0;  // kept_generation when it began
-    std::uint64_t seen_ = 0;  // History::merged_changes() when files were removed
-    bool mending_ = false;    // some in use were found damaged
-    unsigned mended_ = 0;     // since something else was made
+    std::uint64_t kept_ = 0;            // kept_generation when it began
+    std::uint64_t seen_ = 0;            // History::merged_changes() when files were removed
+    bool mending_ = false;              // some in use were found damaged
+    unsigned mended_ = 0;               // since something else was made
+    std::set<std::uint64_t> hopeless_;  // salts: what they cover is damaged itself
 };
 
 }  // namespace everstep::journal

@@ -139,6 +139,41 @@ TEST(MergedAttack, ADiskThatCannotReadItDoesNotKeepTheHousekeepingBusy) {
     EXPECT_TRUE(lab.store->check_derived().empty());
 }
 
+// A segment's index is lost, and the segment is damaged so that it cannot be made again: what
+// covers it is left as it is, and the others are mended.
+TEST(MergedAttack, OneThatCannotBeMendedKeepsNoOtherFromIt) {
+    KeepLab lab;
+    lab.options.whole_index_bytes = ByteCount(0);
+    lab.begin();
+    lab.take_some(100);
+    tend(lab);
+    std::vector<path> lowest;
+    for (const path& file : merged_files(lab))
+        if (body_of(lab, file).level == 1) lowest.push_back(file);
+    ASSERT_GT(lowest.size(), 4U);
+    const std::uint64_t segment = body_of(lab, lowest[0]).covered[1].number;
+    const path store = lab.options.directory;
+    const path redo = store / file_name(FileKind::redo, segment);
+    {
+        std::fstream at(redo, std::ios::in | std::ios::out | std::ios::binary);
+        at.seekp(9000);
+        at.put(static_cast<char>(0x5a));
+        at.put(static_cast<char>(0xa5));
+    }
+    std::filesystem::remove(store / file_name(FileKind::redo_index, segment));
+    for (const path& file : lowest) flip_last(file);
+    EXPECT_GE(lab.store->check_derived().size(), lowest.size());
+    tend(lab);
+    std::size_t left = 0;
+    for (const Finding& finding : lab.store->check_derived())
+        left += finding.file == lowest[0] ? 1 : 0;
+    EXPECT_EQ(left, 1U);
+    for (std::size_t n = 1; n < lowest.size(); ++n)
+        for (const Finding& finding : lab.store->check_derived())
+            EXPECT_NE(finding.file, lowest[n]) << finding.what;
+    tend(lab);
+}
+
 // Retention took segments from under two levels; the lower one was damaged and is made again. The
 // upper one is right.
 TEST(MergedAttack, OneMadeAgainFitsTheOneAboveIt) {
