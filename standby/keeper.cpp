@@ -47,7 +47,7 @@ void Keeper::run() {
         lock.unlock();
         tick();
         lock.lock();
-        wake_.wait_for(lock, kKeepInterval, [this] { return stop_.load(); });
+        if (!backlog_) wake_.wait_for(lock, kKeepInterval, [this] { return stop_.load(); });
     }
 }
 
@@ -62,9 +62,14 @@ void Keeper::tick() {
     if (store_.age() - age_saved_ >= kAgeSaved) save_age();
 }
 
-// Indexes of sealed files leave memory. One that cannot be written stays there.
+// Indexes of sealed files leave memory, and are merged. One that cannot be written stays there.
+// Retention and the reserve do not wait for the end of a long backlog: it goes on with the next
+// tick, which comes at once.
 void Keeper::tend() {
-    while (!stop_ && store_.wants_tending()) {
+    backlog_ = false;
+    for (int piece = 0; !stop_ && store_.wants_tending(); ++piece) {
+        backlog_ = piece == kTendPieces;
+        if (backlog_) return;
         const auto done = store_.tend();
         if (done.ok()) continue;
         told("alarm-index", done.status().message());

@@ -22,6 +22,7 @@
 namespace everstep::standby {
 
 inline constexpr std::chrono::milliseconds kKeepInterval{1000};
+inline constexpr int kTendPieces = 64;               // of one tick
 inline constexpr std::chrono::minutes kAgeSaved{5};  // what a crash may take of the age clock
 
 struct KeeperOptions {
@@ -73,6 +74,7 @@ class Keeper {
     journal::Age age_saved_{0};
     Point seen_;  // the tip at the tick before
     std::string last_told_;
+    bool backlog_ = false;  // the store is not tended to the end
 };
 
 }  // namespace everstep::standby
