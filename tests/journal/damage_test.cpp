@@ -16,15 +16,6 @@ namespace {
 const TimelineId kLine = test_uuid(1);
 constexpr std::uint64_t kVolumeBytes = 16 << 10;
 
-std::vector<char> slurp(const std::filesystem::path& path) {
-    std::ifstream in(path, std::ios::binary);
-    return {std::istreambuf_iterator<char>(in), {}};
-}
-void spit(const std::filesystem::path& path, const std::vector<char>& bytes) {
-    std::ofstream out(path, std::ios::binary | std::ios::trunc);
-    out.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
-}
-
 TestWrite data(std::uint64_t sector, std::uint64_t count) {
     return {.volume = VolumeIndex(0),
             .offset = ByteOffset(sector * kSectorBytes),
@@ -84,21 +75,21 @@ class Damage : public testing::Test {
 
 TEST_F(Damage, TornTailIsTheEndAndIsCutBeforeAnythingIsAppended) {
     put_synced({data(0, 8), data(3, 2)});
-    const std::vector<char> before = slurp(file(FileKind::redo));
+    const std::string before = content_of(file(FileKind::redo));
     put({data(1, 1)});
     lab.store.reset();
-    std::vector<char> torn = slurp(file(FileKind::redo));
+    std::string torn = content_of(file(FileKind::redo));
     ASSERT_NE(before, torn);
     std::size_t last = torn.size();
     while (torn[last - 1] == before[last - 1]) --last;
     torn[last - 1] = static_cast<char>(torn[last - 1] ^ 1);  // its last byte did not get there
-    spit(file(FileKind::redo), torn);
+    put_content(file(FileKind::redo), torn);
     EXPECT_EQ(outcome(), Outcome::shorter);
     ASSERT_EQ(lab.report.size(), 1U);
     EXPECT_NE(lab.report[0].find("torn tail"), std::string::npos);
     EXPECT_EQ(lab.store->tip().point.lsn, Lsn(2));
     lab.store.reset();
-    EXPECT_EQ(slurp(file(FileKind::redo)), before) << "the tail is zeroes again";
+    EXPECT_EQ(content_of(file(FileKind::redo)), before) << "the tail is zeroes again";
 }
 
 TEST_F(Damage, ABadRecordBelowWhatWasSyncedIsDamageWithItsPlace) {
@@ -106,12 +97,12 @@ TEST_F(Damage, ABadRecordBelowWhatWasSyncedIsDamageWithItsPlace) {
     put_synced({data(3, 2)});
     put_synced({data(5, 2)});
     lab.store.reset();
-    std::vector<char> bytes = slurp(file(FileKind::redo));
+    std::string bytes = content_of(file(FileKind::redo));
     const std::string magic = "EVSF";
     const auto first = std::search(bytes.begin(), bytes.end(), magic.begin(), magic.end());
     ASSERT_NE(first, bytes.end());
     *(first + 200) = static_cast<char>(*(first + 200) ^ 4);
-    spit(file(FileKind::redo), bytes);
+    put_content(file(FileKind::redo), bytes);
     const Status status = lab.try_open();
     EXPECT_EQ(status.code(), ErrorCode::corrupt);
     const auto offset = first - bytes.begin() - static_cast<std::ptrdiff_t>(kEnvelopeBytes);
@@ -121,7 +112,7 @@ TEST_F(Damage, ABadRecordBelowWhatWasSyncedIsDamageWithItsPlace) {
 
 // Flips one byte of `what`'s first occurrence in a file of a store that is open.
 void flip_under(const std::filesystem::path& path, Bytes what, std::size_t at) {
-    std::vector<char> bytes = slurp(path);
+    std::string bytes = content_of(path);
     const auto* first = reinterpret_cast<const char*>(what.data());
     const auto found = std::search(bytes.begin(), bytes.end(), first, first + what.size());
     ASSERT_NE(found, bytes.end());
@@ -201,20 +192,20 @@ TEST_F(Damage, AnUndoFileEmptiedBelowTheStoredPositionIsDamage) {
     ok(lab.apply_all({kLine, Lsn(2)}));
     ok(lab.store->set_held(true, {kLine, Lsn(2)}));
     lab.store.reset();
-    std::vector<char> undo = slurp(file(FileKind::undo));
+    std::string undo = content_of(file(FileKind::undo));
     undo.resize(kFileHeaderBytes);
-    spit(file(FileKind::undo), undo);
+    put_content(file(FileKind::undo), undo);
     EXPECT_EQ(lab.try_open().code(), ErrorCode::corrupt);
 }
 
 TEST_F(Damage, ANewerFormatIsRefusedAsSuch) {
     put_synced({data(0, 8)});
     lab.store.reset();
-    std::vector<char> bytes = slurp(file(FileKind::redo));
+    std::string bytes = content_of(file(FileKind::redo));
     bytes[4] = 2;
     const std::uint32_t crc = crc32c(std::as_bytes(std::span(bytes)).first(kFileHeaderBytes - 4));
     std::memcpy(bytes.data() + kFileHeaderBytes - 4, &crc, 4);
-    spit(file(FileKind::redo), bytes);
+    put_content(file(FileKind::redo), bytes);
     EXPECT_EQ(lab.try_open().code(), ErrorCode::version);
 }
 
@@ -228,8 +219,8 @@ TEST_F(Damage, AnotherGroupsStoreIsRefused) {
 TEST_F(Damage, AHalfMadeSegmentIsRemoved) {
     put_synced({data(0, 8)});
     lab.store.reset();
-    spit(file(FileKind::undo, 2), slurp(file(FileKind::undo)));
-    spit(file(FileKind::redo, 2).string() + ".new", {1, 2, 3});
+    put_content(file(FileKind::undo, 2), content_of(file(FileKind::undo)));
+    put_content(file(FileKind::redo, 2).string() + ".new", {1, 2, 3});
     ok(lab.try_open());
     EXPECT_FALSE(std::filesystem::exists(file(FileKind::undo, 2)));
     EXPECT_FALSE(std::filesystem::exists(file(FileKind::redo, 2).string() + ".new"));
@@ -242,7 +233,7 @@ TEST_F(Damage, ValidRecordsOfAnEarlierUseOfTheFileAreNotTaken) {
     lab.store.reset();
     // A file that was used before: the old records, good in themselves and with large claims,
     // behind a new header.
-    const std::vector<char> old = slurp(file(FileKind::redo));
+    const std::string old = content_of(file(FileKind::redo));
     StoreLab fresh({ByteCount(kVolumeBytes)}, ByteCount(48 << 10));
     fresh.open();
     Tip base;
@@ -250,10 +241,10 @@ TEST_F(Damage, ValidRecordsOfAnEarlierUseOfTheFileAreNotTaken) {
     ok(fresh.store->begin_history({primary.timeline()}, base));
     fresh.store.reset();
     const auto path = fresh.directory.file("store") / file_name(FileKind::redo, 1);
-    std::vector<char> bytes = slurp(path);
+    std::string bytes = content_of(path);
     ASSERT_EQ(bytes.size(), old.size());
     std::copy(old.begin() + 8192, old.end(), bytes.begin() + 8192);
-    spit(path, bytes);
+    put_content(path, bytes);
     ok(fresh.try_open());
     EXPECT_EQ(fresh.store->tip().point.lsn, Lsn(0));
     const FramePtr frame =

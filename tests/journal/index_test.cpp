@@ -3,8 +3,6 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
-#include <fstream>
-#include <iterator>
 
 #include "common/base/checksum.hpp"
 #include "journal/index_rebuild.hpp"
@@ -107,10 +105,6 @@ class IndexFiles : public testing::Test {
         std::sort(out.begin(), out.end());
         return out;
     }
-    static std::string content_of(const std::filesystem::path& path) {
-        std::ifstream in(path, std::ios::binary);
-        return {std::istreambuf_iterator<char>(in), {}};
-    }
     // Every item of every table in these pages is there and undamaged.
     static bool read_pages(Bytes content, const IndexPages::Place& place) {
         const auto pages = IndexPages::open(std::make_unique<fuzz::BytesFile>(content), place);
@@ -119,9 +113,6 @@ class IndexFiles : public testing::Test {
         for (std::size_t table = 0; table < place.tables; ++table)
             for (std::uint32_t n = 0; n < (*pages)->items(table); ++n) (void)view.item(table, n);
         return view.status().ok();
-    }
-    static void put_content(const std::filesystem::path& path, const std::string& content) {
-        std::ofstream(path, std::ios::binary | std::ios::trunc) << content;
     }
     std::mt19937_64 rnd;
     StoreLab lab;

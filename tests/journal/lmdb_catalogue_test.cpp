@@ -3,7 +3,6 @@
 
 #include <array>
 #include <fstream>
-#include <iterator>
 
 #include "common/base/checksum.hpp"
 #include "journal/lmdb_catalogue.hpp"
@@ -48,14 +47,6 @@ std::string text_of(const CatalogueContent& content) {
         out += " " + std::to_string(number) + "/" + std::to_string(crc32c(pack_entry(entry)));
     }
     return out;
-}
-
-std::string content_of(const std::filesystem::path& path) {
-    std::ifstream in(path, std::ios::binary);
-    return {std::istreambuf_iterator<char>(in), {}};
-}
-void put_content(const std::filesystem::path& path, const std::string& content) {
-    std::ofstream(path, std::ios::binary | std::ios::trunc) << content;
 }
 
 class CatalogueFiles : public testing::Test {

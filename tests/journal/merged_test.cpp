@@ -3,8 +3,6 @@
 #include <gtest/gtest.h>
 
 #include <bit>
-#include <fstream>
-#include <iterator>
 #include <set>
 
 #include "common/base/checksum.hpp"
@@ -13,8 +11,8 @@
 #include "journal/merged_file.hpp"
 #include "journal/scrub.hpp"
 #include "tests/fuzz/bytes_file.hpp"
+#include "tests/journal/hooked_files.hpp"
 #include "tests/journal/keep_lab.hpp"
-#include "tests/journal/opening_files.hpp"
 
 namespace everstep::journal::lab {
 namespace {
@@ -128,14 +126,6 @@ TEST(MergedFile, EveryFlippedByteAndEveryTruncationIsFound) {
 }
 
 // ---- a store with some
-
-std::string content_of(const std::filesystem::path& path) {
-    std::ifstream in(path, std::ios::binary);
-    return {std::istreambuf_iterator<char>(in), {}};
-}
-void put_content(const std::filesystem::path& path, const std::string& content) {
-    std::ofstream(path, std::ios::binary | std::ios::trunc) << content;
-}
 
 class Merged : public testing::Test {
   protected:
@@ -378,7 +368,12 @@ TEST_F(Merged, WhatRetentionTakesIsGone) {
 
 // A block that no write has touched: few files are asked, however many segments there are.
 TEST(MergedLookUps, AskFewSegments) {
-    OpeningFiles files;
+    HookedFiles files;
+    std::size_t opened = 0;
+    files.at_open = [&](const std::string&, const io::OpenOptions&) {
+        ++opened;
+        return Status();
+    };
     KeepLab lab(&files);
     lab.options.whole_index_bytes = ByteCount(0);
     lab.begin();
@@ -386,7 +381,7 @@ TEST(MergedLookUps, AskFewSegments) {
         lab.take_some(frames);
         while (lab.store->wants_tending()) ASSERT_TRUE(lab.store->tend().ok());
         lab.reopen();
-        files.opened.clear();
+        opened = 0;
         std::vector<std::byte> block(kBlockBytes);
         const auto view = lab.store->view({kKeepLine, Lsn(1)});
         ASSERT_TRUE(
@@ -396,7 +391,7 @@ TEST(MergedLookUps, AskFewSegments) {
         // At most three of each level are not merged; a segment has two index files.
         const std::size_t segments = lab.store->scrub_segments().size();
         const auto levels = static_cast<std::size_t>(std::bit_width(segments) / 2 + 1);
-        EXPECT_LE(files.opened.size(), 3 * 2 + 3 * levels) << segments;
+        EXPECT_LE(opened, 3 * 2 + 3 * levels) << segments;
     }
     EXPECT_GT(lab.store->scrub_segments().size(), 64U);
 }

@@ -35,12 +35,12 @@ class ScrubTest : public testing::Test {
     // What is found with one byte of a file changed.
     [[nodiscard]] std::vector<Finding> flipped(const std::string& name, std::size_t at) const {
         const std::string path = history.path(name);
-        const std::string good = SmallHistory::slurp(path);
+        const std::string good = content_of(path);
         std::string bad = good;
         bad[at] = static_cast<char>(bad[at] ^ 0x10);
-        SmallHistory::spit(path, bad);
+        put_content(path, bad);
         auto found = scrub();
-        SmallHistory::spit(path, good);
+        put_content(path, good);
         return found;
     }
     struct Record {
@@ -75,8 +75,7 @@ class ScrubTest : public testing::Test {
     }
     // Behind its last record nothing is stored.
     [[nodiscard]] std::size_t stored_bytes(const std::string& name) const {
-        if (name.find("index") != std::string::npos)
-            return SmallHistory::slurp(history.path(name)).size();
+        if (name.find("index") != std::string::npos) return content_of(history.path(name)).size();
         const Record last = records(name).back();
         return last.body_at.value() + last.envelope.body_bytes;
     }
@@ -183,9 +182,9 @@ TEST_F(ScrubTest, AMissingFileAndATruncatedOneAreFound) {
     EXPECT_NE(found[0].what.find("missing"), std::string::npos);
     std::filesystem::rename(path + "-away", path);
     const std::string redo = history.path(file_name(FileKind::redo, 2));
-    const std::string good = SmallHistory::slurp(redo);
+    const std::string good = content_of(redo);
     for (std::size_t length = 0; length < good.size(); length += 1789) {
-        SmallHistory::spit(redo, good.substr(0, length));
+        put_content(redo, good.substr(0, length));
         found = scrub();
         ASSERT_FALSE(found.empty()) << length;
         EXPECT_TRUE(found[0].damage);

@@ -1,8 +1,5 @@
 #include "tests/journal/small_history.hpp"
 
-#include <fstream>
-#include <iterator>
-
 namespace everstep::journal::lab {
 namespace {
 
@@ -59,22 +56,12 @@ void SmallHistory::put(Primary& line) {
     ok(lab.store->sync());
 }
 
-std::string SmallHistory::slurp(const std::string& path) {
-    std::ifstream in(path, std::ios::binary);
-    return {std::istreambuf_iterator<char>(in), {}};
-}
-
-void SmallHistory::spit(const std::string& path, const std::string& bytes) {
-    std::ofstream out(path, std::ios::binary | std::ios::trunc);
-    out.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
-}
-
 const std::vector<std::string>& SmallHistory::replica_files() {
     if (!replicas_.empty()) return replicas_;
     for (std::size_t v = 0; v < lab.replica.volumes.size(); ++v) {
         const Image& image = lab.replica.volumes[v];
         replicas_.push_back(lab.directory.file("replica" + std::to_string(v)).string());
-        spit(replicas_.back(), {reinterpret_cast<const char*>(image.data()), image.size()});
+        put_content(replicas_.back(), {reinterpret_cast<const char*>(image.data()), image.size()});
     }
     return replicas_;
 }
@@ -82,7 +69,7 @@ const std::vector<std::string>& SmallHistory::replica_files() {
 std::map<std::string, std::string> SmallHistory::content() const {
     std::map<std::string, std::string> out;
     for (const auto& entry : std::filesystem::directory_iterator(store_path()))
-        out[entry.path().filename().string()] = slurp(entry.path().string());
+        out[entry.path().filename().string()] = content_of(entry.path());
     return out;
 }
 

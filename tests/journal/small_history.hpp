@@ -18,8 +18,6 @@ class SmallHistory {
     [[nodiscard]] std::string path(const std::string& name) const {
         return store_path() + "/" + name;
     }
-    [[nodiscard]] static std::string slurp(const std::string& path);
-    static void spit(const std::string& path, const std::string& bytes);
     // The volumes' images; written once.
     [[nodiscard]] const std::vector<std::string>& replica_files();
     // Name and content of every file of the store.

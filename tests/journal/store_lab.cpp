@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <fstream>
 #include <iostream>
+#include <iterator>
 
 #include <gtest/gtest.h>
 
@@ -14,6 +16,15 @@ std::uint64_t seed_of(const char* test, std::uint64_t fallback) {
     const std::uint64_t seed = text != nullptr ? std::strtoull(text, nullptr, 10) : fallback;
     std::cout << test << ": EVERSTEP_SEED=" << seed << "\n";
     return seed;
+}
+
+std::string content_of(const std::filesystem::path& path) {
+    std::ifstream in(path, std::ios::binary);
+    return {std::istreambuf_iterator<char>(in), {}};
+}
+
+void put_content(const std::filesystem::path& path, const std::string& content) {
+    std::ofstream(path, std::ios::binary | std::ios::trunc) << content;
 }
 
 ScratchDirectory::ScratchDirectory() {

@@ -40,6 +40,10 @@ class MemoryReplica final : public ReplicaReader {
     mutable std::uint64_t asked = 0;  // reads and extents
 };
 
+// A file as a whole.
+[[nodiscard]] std::string content_of(const std::filesystem::path& path);
+void put_content(const std::filesystem::path& path, const std::string& content);
+
 using Image = std::vector<std::byte>;
 
 // One write of a test's workload.

@@ -42,7 +42,7 @@ class JournalTool : public testing::Test {
     void expect_outputs(const Point& point) const {
         const auto& wanted = history.image(point);
         for (std::size_t v = 0; v < wanted.size(); ++v) {
-            const std::string found = SmallHistory::slurp(outputs[v]);
+            const std::string found = content_of(outputs[v]);
             ASSERT_EQ(found.size(), wanted[v].size());
             EXPECT_EQ(std::memcmp(found.data(), wanted[v].data(), found.size()), 0)
                 << "step " << point.lsn.value() << " volume " << v;
@@ -57,7 +57,7 @@ class JournalTool : public testing::Test {
 
 TEST_F(JournalTool, EveryStepComesOutAndNothingIsChanged) {
     const auto before = history.content();
-    const std::string replica = SmallHistory::slurp(history.replica_files()[0]);
+    const std::string replica = content_of(history.replica_files()[0]);
     for (Lsn lsn(0); lsn <= history.branch->head(); ++lsn) {
         ASSERT_EQ(extract(std::to_string(lsn.value())), 0) << err;
         expect_outputs({kSmallBranch, lsn});
@@ -70,7 +70,7 @@ TEST_F(JournalTool, EveryStepComesOutAndNothingIsChanged) {
         expect_outputs({kSmallLine, lsn});
     }
     EXPECT_EQ(history.content(), before);
-    EXPECT_EQ(SmallHistory::slurp(history.replica_files()[0]), replica);
+    EXPECT_EQ(content_of(history.replica_files()[0]), replica);
     EXPECT_EQ(extract("100000"), 3) << err;
     EXPECT_FALSE(std::filesystem::exists(outputs[0]));
     EXPECT_EQ(extract("head"), 2) << err;
@@ -80,9 +80,9 @@ TEST_F(JournalTool, ATornTailIsANoteAndStaysAsItIs) {
     std::uint64_t newest = 1;
     while (std::filesystem::exists(history.path(file_name(FileKind::redo, newest + 1)))) ++newest;
     const std::string path = history.path(file_name(FileKind::redo, newest));
-    std::string bytes = SmallHistory::slurp(path);
+    std::string bytes = content_of(path);
     bytes.replace(bytes.size() - 8192, 5, "torn!");
-    SmallHistory::spit(path, bytes);
+    put_content(path, bytes);
     EXPECT_EQ(run({"verify", history.store_path()}), 0) << out << err;
     EXPECT_NE(out.find("note: " + path), std::string::npos) << out;
     EXPECT_NE(out.find("torn tail"), std::string::npos) << out;
@@ -90,17 +90,17 @@ TEST_F(JournalTool, ATornTailIsANoteAndStaysAsItIs) {
     EXPECT_NE(out.find("kind torn"), std::string::npos) << out;
     ASSERT_EQ(extract("3"), 0) << err;
     expect_outputs({kSmallBranch, Lsn(3)});
-    EXPECT_EQ(SmallHistory::slurp(path), bytes);
+    EXPECT_EQ(content_of(path), bytes);
 }
 
 TEST_F(JournalTool, VerifySaysWhereAndWhatAndOpeningAgrees) {
     EXPECT_EQ(run({"verify", history.store_path()}), 0) << out << err;
     EXPECT_NE(out.find("no damage"), std::string::npos);
     const std::string path = history.path(file_name(FileKind::redo, 1));
-    std::string bytes = SmallHistory::slurp(path);
+    std::string bytes = content_of(path);
     const std::size_t at = bytes.find("EVSF") + 200;
     bytes[at] = static_cast<char>(bytes[at] ^ 1);
-    SmallHistory::spit(path, bytes);
+    put_content(path, bytes);
     EXPECT_EQ(run({"verify", history.store_path(), "--json"}), 1);
     EXPECT_NE(out.find("\"damage\":[{\"file\":\"" + path), std::string::npos) << out;
     EXPECT_NE(out.find("\"first\":1,\"last\":1"), std::string::npos) << out;
@@ -118,7 +118,7 @@ TEST_F(JournalTool, RebuildMakesTheIndexFilesThatWereThere) {
         if (++indexes % 2 == 0)
             std::filesystem::remove(history.path(name));
         else
-            SmallHistory::spit(history.path(name), bytes.substr(0, bytes.size() / 2));
+            put_content(history.path(name), bytes.substr(0, bytes.size() / 2));
     }
     ASSERT_GE(indexes, 4U);
     EXPECT_EQ(run({"rebuild", history.store_path()}), 0) << out << err;
@@ -156,9 +156,9 @@ TEST_F(JournalTool, RebuildMakesTheCatalogueAndVerifyComparesIt) {
     EXPECT_EQ(run({"verify", history.store_path()}), 0) << out;
 
     const std::string path = history.path("catalogue-1");
-    std::string bytes = SmallHistory::slurp(path);
+    std::string bytes = content_of(path);
     bytes[5000] = static_cast<char>(bytes[5000] ^ 1);
-    SmallHistory::spit(path, bytes);
+    put_content(path, bytes);
     EXPECT_EQ(run({"verify", history.store_path()}), 1);
     EXPECT_NE(out.find("damage: " + path), std::string::npos) << out;
     EXPECT_EQ(run({"rebuild", history.store_path()}), 0) << err;
@@ -180,12 +180,12 @@ TEST_F(JournalTool, MergedIndexesAreVerifiedAndABadOneIsRemoved) {
     EXPECT_EQ(run({"rebuild", store}), 0) << out << err;
     EXPECT_EQ(out.find("removed"), std::string::npos) << out;
     EXPECT_EQ(run({"verify", store}), 0) << out << err;
-    std::string bytes = SmallHistory::slurp(merged[0]);
+    std::string bytes = content_of(merged[0]);
     bytes.back() = static_cast<char>(bytes.back() ^ 1);
-    SmallHistory::spit(merged[0], bytes);
+    put_content(merged[0], bytes);
     EXPECT_EQ(run({"verify", store}), 1);
     EXPECT_NE(out.find("damage: " + merged[0]), std::string::npos) << out;
-    EXPECT_TRUE(SmallHistory::slurp(merged[0]) == bytes);
+    EXPECT_TRUE(content_of(merged[0]) == bytes);
     EXPECT_EQ(run({"rebuild", store}), 0) << err;
     EXPECT_NE(out.find("removed " + merged[0]), std::string::npos) << out;
     EXPECT_FALSE(std::filesystem::exists(merged[0]));
@@ -217,7 +217,7 @@ TEST_F(JournalTool, AnyBytesAreDumpedAndVerified) {
                     bad[at + i] = static_cast<char>(rnd() % 3 == 0 ? 0 : rnd());
             }
             if (rnd() % 8 == 0 && !bad.empty()) bad.resize(rnd() % bad.size());
-            SmallHistory::spit(history.path(name), bad);
+            put_content(history.path(name), bad);
         }
         EXPECT_EQ(run({"dump", history.store_path(), "--json"}), 0) << err;
         EXPECT_LE(run({"verify", history.store_path()}), 1) << err;
