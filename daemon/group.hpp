@@ -24,6 +24,10 @@ class Group {
     void stop(std::function<void()> done);
     void on_link(std::unique_ptr<Link> link, const wire::Hello& hello);
     void run(const wire::AdminRequest& request, AdminAnswer answer);
+    // The configuration's retention limits are others now.
+    void set_limits() {
+        if (standby_) standby_->set_limits();
+    }
     [[nodiscard]] Value status() const;
     [[nodiscard]] const std::string& name() const { return context_.group->name; }
     [[nodiscard]] const GroupContext& context() const { return context_; }

@@ -60,7 +60,8 @@ void help() {
         "  --node NAME    default the host name, or EVERSTEP_NODE\n"
         "  --check        checks the configuration and what the node needs from disk, and exits\n"
         "  --version      says which version this is, and exits\n\n"
-        "SIGTERM and SIGINT stop it cleanly, SIGHUP reads the certificates again.");
+        "SIGTERM and SIGINT stop it cleanly, SIGHUP reads the certificates again and\n"
+        "takes over the retention limits of the configuration.");
 }
 
 int fail(const everstep::Status& status) {

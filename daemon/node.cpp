@@ -3,6 +3,7 @@
 #include <csignal>
 
 #include "common/base/log.hpp"
+#include "daemon/reload.hpp"
 
 namespace everstep::daemon {
 
@@ -128,25 +129,45 @@ void Node::run() {
 }
 
 void Node::on_signal(int signal) {
-    if (signal == SIGHUP) {
-        const std::shared_ptr<net::TlsContext> before = tls_;
-        Status status = load_tls();
-        if (status.ok()) {
-            listener_.reset();
-            status = listen();
-        }
-        if (!status.ok()) {
-            tls_ = before;
-            events_.add("", "alarm-reload", status.message());
-            if (!listener_) listen().ignore("told a line above");
-            return;
-        }
-        relay_->set_tls(tls_);
-        for (auto& [name, group] : groups_) group->context().tls = tls_;
-        events_.add("", "reload", "certificates were read again");
+    if (signal != SIGHUP) return stop();
+    reload_config();
+    reload_tls();
+}
+
+// One that cannot be read changes nothing; the certificates are read all the same.
+void Node::reload_config() {
+    const Result<Config> read = load_config(config_.file);
+    if (!read.ok()) {
+        events_.add("", "alarm-reload",
+                    read.status().message() + "; the configuration stays as it was");
         return;
     }
-    stop();
+    const Reload change = take_over(config_, *read);
+    for (const Reload::Limit& limit : change.limits) {
+        if (!groups_.contains(limit.group)) continue;  // this node is no member
+        groups_.at(limit.group)->set_limits();
+        events_.add(limit.group, "reload", limit.text);
+    }
+    for (const std::string& key : change.restart)
+        events_.add("", "reload", key + " has changed: it needs a restart");
+}
+
+void Node::reload_tls() {
+    const std::shared_ptr<net::TlsContext> before = tls_;
+    Status status = load_tls();
+    if (status.ok()) {
+        listener_.reset();
+        status = listen();
+    }
+    if (!status.ok()) {
+        tls_ = before;
+        events_.add("", "alarm-reload", status.message());
+        if (!listener_) listen().ignore("told a line above");
+        return;
+    }
+    relay_->set_tls(tls_);
+    for (auto& [name, group] : groups_) group->context().tls = tls_;
+    events_.add("", "reload", "certificates were read again");
 }
 
 void Node::stop() {

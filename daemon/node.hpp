@@ -1,6 +1,6 @@
 // Node: one everstepd: its loop, its listener for other nodes, its admin socket, its groups.
 // Thread: start() before run(); run() is the node's loop. SIGTERM and SIGINT stop it cleanly;
-// SIGHUP reads the certificates again.
+// SIGHUP reads the certificates again, and of the configuration the retention limits (reload.hpp).
 #pragma once
 
 #include <map>
@@ -31,6 +31,8 @@ class Node {
     [[nodiscard]] Status listen();
     void start_groups();
     void on_signal(int signal);
+    void reload_config();
+    void reload_tls();
     void stop();
     // links from other nodes (node_links.cpp)
     void accepted(net::StreamPtr stream);

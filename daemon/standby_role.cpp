@@ -37,8 +37,7 @@ Status StandbyRole::open() {
     options.node = context_.node;
     options.segment_bytes = context_.group->segment_bytes;
     options.clock = context_.clock;
-    options.keep.keep_time = context_.group->keep_time;
-    options.keep.keep_bytes = context_.group->keep_bytes;
+    options.keep = keep_limits();
     options.reserve_bytes = context_.group->reserve_bytes;
     std::vector<std::string> names;
     for (const VolumeConfig& volume : context_.group->volumes) {
@@ -67,6 +66,17 @@ Status StandbyRole::open() {
     commands_ =
         std::make_unique<standby::HistoryCommands>(*standby_, names, [this] { return step_now(); });
     return {};
+}
+
+journal::KeepLimits StandbyRole::keep_limits() const {
+    journal::KeepLimits limits;
+    limits.keep_time = context_.group->keep_time;
+    limits.keep_bytes = context_.group->keep_bytes;
+    return limits;
+}
+
+void StandbyRole::set_limits() {
+    if (standby_) standby_->set_limits(keep_limits(), context_.group->reserve_bytes);
 }
 
 // From here on the images change: after a kill -9 there is nothing to compare them with.

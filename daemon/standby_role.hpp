@@ -25,6 +25,7 @@ class StandbyRole {
     // compare. Blocks.
     void stop();
     void on_link(std::unique_ptr<Link> link, const wire::Hello& hello);
+    void set_limits();                 // the configuration's are others now
     void seal_off(const Status& why);  // ends the session for good
     void set_refused(const std::string& why) { refused_ = why; }
 
@@ -46,6 +47,7 @@ class StandbyRole {
 
   private:
     void end_session();
+    [[nodiscard]] journal::KeepLimits keep_limits() const;
     [[nodiscard]] double behind_seconds() const;
     [[nodiscard]] bool identity_kept() const;
     [[nodiscard]] Status take_group(const Uuid& group);

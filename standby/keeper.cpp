@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <tuple>
+
 namespace everstep::standby {
 namespace {
 
@@ -41,13 +43,23 @@ void Keeper::serve(bool serving) {
     if (serving) hooks_.pause(false);
 }
 
+void Keeper::set_limits(const journal::KeepLimits& limits, ByteCount reserve_bytes) {
+    {
+        const std::lock_guard lock(mutex_);
+        wanted_.emplace(limits, reserve_bytes);
+    }
+    wake_.notify_one();
+}
+
 void Keeper::run() {
     std::unique_lock lock(mutex_);
     while (!stop_) {
+        if (wanted_) std::tie(options_.limits, options_.reserve_bytes) = *wanted_;
+        wanted_.reset();
         lock.unlock();
         tick();
         lock.lock();
-        if (!backlog_) wake_.wait_for(lock, kKeepInterval, [this] { return stop_.load(); });
+        if (!backlog_) wake_.wait_for(lock, kKeepInterval, [this] { return stop_ || wanted_; });
     }
 }
 

@@ -1,8 +1,9 @@
 // Keeper: looks after the room that a standby's history takes, on disk and in memory: retention,
 // the reserve of free space, files made ahead, the age clock (DESIGN.md 7, Retention), index files.
 //
-// Thread: start, stop, serve from any thread; hooks are called on its own thread, which wakes every
-// kKeepInterval. full() any thread.
+// Thread: start, stop, serve, set_limits from any thread; hooks are called on its own thread, which
+// wakes every kKeepInterval. full() any thread.
+//
 // Invariants
 //  - what is below `reserve_bytes` of free space is left to what was received already: passing
 //  holds end, then receiving stops (`pause`), and goes on by itself when there is room again;
@@ -15,6 +16,7 @@
 #include <condition_variable>
 #include <functional>
 #include <mutex>
+#include <optional>
 #include <thread>
 
 #include "journal/store.hpp"
@@ -45,6 +47,8 @@ class Keeper {
     void start();
     void stop();               // leaves a long condensing
     void serve(bool serving);  // the node serves through the store
+    // Other limits, from the next look on, which comes at once.
+    void set_limits(const journal::KeepLimits& limits, ByteCount reserve_bytes);
     [[nodiscard]] bool full() const { return full_; }
 
   private:
@@ -67,6 +71,7 @@ class Keeper {
     std::thread thread_;
     std::mutex mutex_;
     std::condition_variable wake_;
+    std::optional<std::pair<journal::KeepLimits, ByteCount>> wanted_;  // limits and reserve
     std::atomic<bool> stop_{false};
     std::atomic<bool> serving_{false};
     std::atomic<bool> full_{false};

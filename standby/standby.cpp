@@ -158,6 +158,10 @@ void Standby::set_serving(bool serving) {
     impl_->keeper->serve(serving);
 }
 
+void Standby::set_limits(const journal::KeepLimits& limits, ByteCount reserve_bytes) {
+    impl_->keeper->set_limits(limits, reserve_bytes);
+}
+
 void Standby::stop() {
     if (impl_->keeper) impl_->keeper->stop();
     // The journal first: what it makes durable may still be applied.

@@ -83,6 +83,7 @@ class Standby {
     [[nodiscard]] bool full() const;
     // The node serves through the store, or not any more (keeper.hpp).
     void set_serving(bool serving);
+    void set_limits(const journal::KeepLimits& limits, ByteCount reserve_bytes);
     [[nodiscard]] const StandbyOptions& options() const;
     [[nodiscard]] const Replica& images() const;           // replica(), as what it is
     [[nodiscard]] net::WorkerPool& readers() const;        // for reads that may be cold

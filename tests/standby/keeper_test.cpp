@@ -105,5 +105,25 @@ TEST_F(FullDisk, RetentionByBytesWorksByItself) {
     EXPECT_IMAGE(read_step(scene_->standby(), maker_->head_point()), maker_->now());
 }
 
+TEST_F(FullDisk, OtherLimitsCountFromThenOn) {
+    begin();
+    push(200);
+    ASSERT_TRUE(scene_->wait_applied(maker_->head()));
+    ASSERT_EQ(scene_->store().baseline().lsn, Lsn(0));
+    files_.set_free(kReserve - 1);
+    ASSERT_TRUE(eventually([&] { return scene_->standby().full(); }));
+    scene_->standby().set_limits({.keep_bytes = ByteCount(400U << 10)}, ByteCount(kReserve / 2));
+    EXPECT_TRUE(eventually([&] {
+        return scene_->store().baseline().lsn > Lsn(0) &&
+               scene_->store().stored_bytes() <= ByteCount(500U << 10);
+    }));
+    EXPECT_TRUE(eventually([&] { return !scene_->standby().full(); }));
+    scene_->standby().set_limits({}, ByteCount(0));
+    files_.set_free(0);
+    push(200);
+    EXPECT_TRUE(scene_->wait_applied(maker_->head()));
+    EXPECT_IMAGE(read_step(scene_->standby(), maker_->head_point()), maker_->now());
+}
+
 }  // namespace
 }  // namespace everstep::standby::testing

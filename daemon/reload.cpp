@@ -1,0 +1,97 @@
+#include "daemon/reload.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+
+namespace everstep::daemon {
+namespace {
+
+using Keys = std::map<std::string, std::string>;  // key, value
+
+constexpr std::string_view kLimits = "history.";
+
+Keys keys_of(const NodeConfig& node) {
+    return {{"address", node.address},
+            {"certificate", node.certificate},
+            {"key", node.key},
+            {"metrics", node.metrics},
+            {"state", node.state}};
+}
+
+Keys keys_of(const GroupConfig& group) {
+    const auto all = group.canonical();
+    return {all.begin(), all.end()};
+}
+
+// Keys whose values are not the same, or that only one of them has.
+std::vector<std::string> differences(const Keys& a, const Keys& b) {
+    std::vector<std::string> keys;
+    for (const auto& [key, value] : a)
+        if (const auto found = b.find(key); found == b.end() || found->second != value)
+            keys.push_back(key);
+    for (const auto& [key, value] : b)
+        if (!a.contains(key)) keys.push_back(key);
+    return keys;
+}
+
+// Sections of one kind by name: `both` gets those that stand in both, of the others the name is
+// told.
+template <class Section, class Both>
+void compare(std::vector<Section>& running, const std::vector<Section>& read,
+             std::vector<std::string>& names, Both both) {
+    const auto find = [](auto& all, const std::string& name) {
+        return std::find_if(all.begin(), all.end(),
+                            [&](const Section& one) { return one.name == name; });
+    };
+    for (Section& one : running) {
+        const auto found = find(read, one.name);
+        if (found == read.end())
+            names.push_back(one.name);
+        else
+            both(one, *found);
+    }
+    for (const Section& one : read)
+        if (find(running, one.name) == running.end()) names.push_back(one.name);
+}
+
+void tell(std::vector<std::string>& restart, const std::string& prefix,
+          const std::vector<std::string>& names) {
+    for (const std::string& name : names) restart.push_back(prefix + name);
+}
+
+void take_group(GroupConfig& running, const GroupConfig& read, Reload& out) {
+    const Keys before = keys_of(running);
+    const Keys after = keys_of(read);
+    for (const std::string& key : differences(before, after)) {
+        if (key.starts_with(kLimits))
+            out.limits.push_back(
+                {running.name, fmt::format("{}: {}, was {}", key, after.at(key), before.at(key))});
+        else
+            out.restart.push_back(fmt::format("group.{}.{}", running.name, key));
+    }
+    running.keep_time = read.keep_time;
+    running.keep_bytes = read.keep_bytes;
+    running.reserve_bytes = read.reserve_bytes;
+}
+
+}  // namespace
+
+Reload take_over(Config& running, const Config& read) {
+    Reload out;
+    if (running.ca != read.ca) out.restart.emplace_back("tls.ca");
+    std::vector<std::string> nodes;
+    compare(running.nodes, read.nodes, nodes, [&](NodeConfig& one, const NodeConfig& other) {
+        tell(out.restart, fmt::format("node.{}.", one.name),
+             differences(keys_of(one), keys_of(other)));
+    });
+    tell(out.restart, "node.", nodes);
+    std::vector<std::string> groups;
+    compare(running.groups, read.groups, groups,
+            [&](GroupConfig& one, const GroupConfig& other) { take_group(one, other, out); });
+    tell(out.restart, "group.", groups);
+    return out;
+}
+
+}  // namespace everstep::daemon

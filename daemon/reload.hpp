@@ -1,0 +1,25 @@
+// What another reading of the configuration changes for a node that runs (SIGHUP): the retention
+// limits of groups are taken over, everything else waits for a restart.
+// Thread: pure; the node's loop owns both configurations.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "common/base/config.hpp"
+
+namespace everstep::daemon {
+
+struct Reload {
+    struct Limit {
+        std::string group;
+        std::string text;  // "history.keep_bytes: 2GiB, was 1GiB"
+    };
+    std::vector<Limit> limits;         // taken over
+    std::vector<std::string> restart;  // keys as in "group.db.ack": what runs has another value
+};
+
+// Takes what can be taken from `read` over into `running`, in place: nothing in it moves.
+[[nodiscard]] Reload take_over(Config& running, const Config& read);
+
+}  // namespace everstep::daemon
