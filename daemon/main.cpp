@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <string>
 
+#include "common/base/heap.hpp"
 #include "common/base/log.hpp"
 #include "common/base/version.hpp"
 #include "daemon/node.hpp"
@@ -73,6 +74,7 @@ int fail(const everstep::Status& status) {
 }  // namespace
 
 int main(int argc, char** argv) {
+    everstep::keep_freed_memory();
     Options options;
     if (!parse(argc, argv, options)) return kExitUsage;
     if (options.version) {

@@ -22,7 +22,7 @@ inline constexpr std::size_t kTransferBytesMax = 1UL << 30;  // in one request t
 // Of a gathered write: while one buffer is written the next is filled. From 64 KiB to 1 MiB each
 // and 1 to 4 MiB together these were the quickest: larger ones let the disk wait for the first.
 inline constexpr std::size_t kGatherBytes = 128UL << 10;
-inline constexpr std::size_t kGatherBuffers = 8;
+inline constexpr std::size_t kGatherBuffers = 16;
 static_assert(kGatherBuffers <= kRingDepth);
 
 enum class Direction : bool { read, write };
