@@ -38,6 +38,7 @@ class PagedWrites {
     [[nodiscard]] std::uint32_t chunk_crc(const Unit& unit, std::uint32_t chunk) const;
 
   private:
+    [[nodiscard]] std::uint32_t count_to(Position position) const;
     [[nodiscard]] std::uint32_t newest_below(std::uint64_t key, std::uint32_t last) const;
     PageView& view_;
     const IndexedFile& of_;
