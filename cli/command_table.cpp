@@ -135,7 +135,12 @@ std::vector<CommandSpec> time_commands() {
          "everstep rewind db before-drop~1",
          Shape::document,
          {kGroup, kPoint},
-         {kDryRun, kOn}},
+         {kDryRun,
+          {"--branch", "branch", "ID",
+           "not the replica goes there, but this writable export, over its own steps; what is "
+           "written next begins a new timeline there"},
+          {"--force", "force", "", "with --branch: although clients are connected"},
+          kOn}},
         {"resume",
          "roll the replica to head and apply live again",
          "Ends a rewind: brings the replica to the newest step and applies what arrives.",
@@ -147,11 +152,15 @@ std::vector<CommandSpec> time_commands() {
          "serve a point as a block device",
          "Serves the volumes of GROUP (or VOLUME alone) as they were at a point, read-only, by "
          "NBD, at once and without moving the replica. Prints the URI for nbd-client, QEMU, "
-         "nbdcopy or nbdfuse. The export holds its history until `everstep unexport`.",
+         "nbdcopy or nbdfuse. The export holds its history until `everstep unexport`. A writable "
+         "one is a branch, a timeline of its own: what is written there changes nothing else, has "
+         "steps that can be marked, listed, exported and gone back to (`rewind --branch`), and is "
+         "there again after a restart of the node.",
          "everstep export db/data ago:5m^flush --socket /run/then.sock",
          Shape::document,
          {{"group", "GROUP[/VOLUME]", "the group, or one volume of it"}, kPoint},
-         {{"--socket", "socket", "PATH",
+         {{"--writable", "writable", "", "it can be written on"},
+          {"--socket", "socket", "PATH",
            "the unix socket to serve on; default: one in the node's state directory"},
           kOn}},
         {"exports",
@@ -163,11 +172,12 @@ std::vector<CommandSpec> time_commands() {
          {kOn}},
         {"unexport",
          "end an export",
-         "Ends serving and frees the history that it held.",
+         "Ends serving and frees the history that it held. A writable export that was written on "
+         "goes only with --drop, and all that was written with it.",
          "everstep unexport 3",
          Shape::document,
          {{"id", "ID", "as `everstep exports` shows it"}},
-         {kOn}},
+         {{"--drop", "drop", "", "delete what was written on a writable export"}, kOn}},
     };
 }
 

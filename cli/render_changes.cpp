@@ -42,6 +42,12 @@ std::string move_text(const Invocation& invocation, const Value& body) {
     return out + '\n' + gaps_text(body.at("gaps"));
 }
 
+std::string branch_text(const Value& body) {
+    return "export " + or_dash(body.at("id")) + " went from step " + or_dash(body.at("from")) +
+           " to step " + or_dash(body.at("lsn")) + "; what is written there next is timeline " +
+           printable(short_id(body.at("timeline").text())) + "\n";
+}
+
 std::string takeover_text(const Invocation& invocation, const Value& body) {
     const std::string group = argument(invocation, "group");
     std::string out = dry(invocation) ? "this node would take over " + group
@@ -126,6 +132,7 @@ std::string scrub_text(const Invocation& invocation, const Value& body) {
 std::string change_text(const Invocation& invocation, const Value& body) {
     const std::string_view name = invocation.command->name;
     const std::string group = argument(invocation, "group");
+    if (name == "rewind" && !body.at("id").is_null()) return branch_text(body);
     if (name == "rewind" || name == "resume") return move_text(invocation, body);
     if (name == "takeover") return takeover_text(invocation, body);
     if (name == "adopt") return adopt_text(invocation, body);

@@ -50,6 +50,11 @@ std::string exports_text(const Value& list) {
     for (const Value& item : items(list)) {
         const Value::Map* const uris = item.at("uris").as_map();
         if (uris == nullptr) continue;
+        if (!item.at("failed").is_null()) {
+            table.row({or_dash(item.at("id")), or_dash(item.at("group")), or_dash(item.at("lsn")),
+                       timeline_of(item), "yes", "-",
+                       "not served: " + printable(item.at("failed").text())});
+        }
         for (const auto& [volume, uri] : *uris) {
             table.row({or_dash(item.at("id")), or_dash(item.at("group")), or_dash(item.at("lsn")),
                        timeline_of(item), is_true(item.at("writable")) ? "yes" : "no",

@@ -1,14 +1,37 @@
 #include "daemon/exports.hpp"
 
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <future>
+#include <limits>
 
 namespace everstep::daemon {
+namespace {
+
+const VolumeRecord* volume_named(const GroupContext& context, const std::string& name) {
+    const auto& all = context.record.volumes;
+    const auto at = std::find_if(all.begin(), all.end(),
+                                 [&](const VolumeRecord& one) { return one.name == name; });
+    return at == all.end() ? nullptr : &*at;
+}
+
+bool is_written(const standby::Branch& branch) {
+    return branch.store().tip().point.lsn > branch.record().base.lsn ||
+           branch.store().timelines().back().branch_lsn > branch.record().base.lsn;
+}
+
+}  // namespace
 
 Exports::Exports(std::string directory)
-    : directory_(std::move(directory)), thread_([this] { loop_.run(); }) {}
+    : directory_(std::move(directory)),
+      alive_(std::make_shared<Exports*>(this)),
+      thread_([this] { loop_.run(); }) {}
 
 Exports::~Exports() {
-    on_loop([this] { exports_.clear(); });
+    *alive_ = nullptr;
+    for (auto& [id, one] : exports_) end(one);
+    exports_.clear();
     loop_.stop();
     thread_.join();
 }
@@ -22,49 +45,125 @@ void Exports::on_loop(const std::function<void()>& work) {
     done.get_future().get();
 }
 
-Status Exports::serve(Export& one, const standby::Standby& standby, const ExportRequest& request,
-                      const std::string& id) {
-    auto hold = standby.store().hold(request.point, journal::HoldKind::lasting);
+void Exports::know_ids(const std::vector<std::uint64_t>& ids) {
+    for (const std::uint64_t id : ids) next_id_ = std::max(next_id_, id + 1);
+}
+
+std::string Exports::socket_of(const std::string& id, const std::string& volume,
+                               const std::string& asked, std::size_t volumes) const {
+    if (asked.empty()) return directory_ + "/" + id + "-" + volume + ".sock";
+    return volumes == 1 ? asked : asked + "." + volume;
+}
+
+Status Exports::serve(Export& one, const ExportRequest& request) {
+    const journal::Store& store = one.source->store();
+    auto hold = store.hold(request.at.point, journal::HoldKind::lasting);
     if (!hold.ok()) return hold.status();
     one.hold = std::move(*hold);
-    const Result<journal::View> view = standby.store().view(request.point);
+    const Result<journal::View> view = store.view(request.at.point);
     if (!view.ok()) return view.status();
     Value uris = Value::map();
     Value first;
-    for (const auto& [index, volume] : request.volumes) {
-        auto device = standby::make_export_device(standby, loop_, *view, index, volume.size);
-        std::string path = directory_ + "/" + id + "-" + volume.name + ".sock";
-        if (!request.socket.empty()) {
-            path =
-                request.volumes.size() == 1 ? request.socket : request.socket + "." + volume.name;
-        }
-        auto server = NbdServer::make(
-            loop_, "unix:" + path,
-            {{volume.name, "everstep export " + id + " of " + request.group, device.get()}});
-        if (!server.ok()) return server.status().with_context("volume " + volume.name);
+    for (const std::string& name : request.volumes) {
+        const VolumeRecord* volume = volume_named(*one.context, name);
+        if (volume == nullptr) continue;
+        const VolumeIndex index(
+            static_cast<std::uint64_t>(volume - one.context->record.volumes.data()));
+        auto device = standby::make_export_device(*one.source, loop_, *view, index, volume->size);
+        const std::string path = socket_of(one.id, name, request.socket, request.volumes.size());
+        auto server =
+            NbdServer::make(loop_, "unix:" + path,
+                            {{name, "everstep export " + one.id + " of " + one.context->group->name,
+                              device.get()}});
+        if (!server.ok()) return server.status().with_context("volume " + name);
         if (first.is_null()) first = (*server)->uri();
-        uris.set(volume.name, (*server)->uri());
+        uris.set(name, (*server)->uri());
         one.devices.push_back(std::move(device));
         one.servers.push_back(std::move(*server));
     }
     one.told = Value::map();
-    one.told.set("id", id);
-    one.told.set("group", request.group);
+    one.told.set("id", one.id);
+    one.told.set("group", one.context->group->name);
     one.told.set("uri", first);
     one.told.set("uris", uris);
-    one.told.set("lsn", request.point.lsn.value());
-    one.told.set("timeline", request.point.timeline.hex());
+    one.told.set("lsn", request.at.point.lsn.value());
+    one.told.set("timeline", request.at.point.timeline.hex());
     one.told.set("writable", false);
     return {};
 }
 
-Result<Value> Exports::add(const standby::Standby& standby, const ExportRequest& request) {
-    const std::string id = std::to_string(next_id_++);
+Status Exports::serve_branch(Export& one) {
+    const standby::BranchRecord& record = one.branch->record();
+    const journal::Tip tip = one.branch->store().tip();
+    const std::vector<journal::TimelineInfo> timelines = one.branch->store().timelines();
+    PipelineOptions options;
+    const bool nothing_yet = timelines.back().branch_lsn == tip.point.lsn;
+    options.capture = {one.context->record.group, tip, nothing_yet, true, one.context->clock};
+    options.store = one.branch.get();
+    options.files = one.context->files;
+    for (const VolumeRecord& volume : one.context->record.volumes) {
+        const bool served = std::find(record.volumes.begin(), record.volumes.end(), volume.name) !=
+                            record.volumes.end();
+        const std::string path =
+            socket_of(one.id, volume.name, record.socket, record.volumes.size());
+        options.volumes.push_back(
+            {volume.name, "", served ? "unix:" + path : std::string(), volume.size});
+    }
+    PipelineEvents events;
+    events.on_frame = [](const FramePtr&) {};
+    events.on_overflow = [] {};
+    events.on_event = [context = one.context](const std::string& kind, const std::string& text) {
+        context->event(kind, text);
+    };
+    auto pipeline =
+        std::make_unique<Pipeline>(*one.context->loop, std::move(options), std::move(events));
+    EVERSTEP_TRY(pipeline->start());
+    // Nobody else answers for what is written here.
+    pipeline->release(Lsn(std::numeric_limits<std::uint64_t>::max()));
+    one.pipeline = std::move(pipeline);
+    one.failed.clear();
+    return {};
+}
+
+Value Exports::told_of(const Export& one) const {
+    if (!one.branch) return one.told;
+    return written_value(one, one.branch->record(), one.branch->store().tip().point);
+}
+
+Value Exports::written_value(const Export& one, const standby::BranchRecord& record, Point tip) {
+    Value uris = Value::map();
+    Value first;
+    const auto& volumes = one.context->record.volumes;
+    for (std::size_t n = 0; one.pipeline && n < volumes.size(); ++n) {
+        const std::string& uri = one.pipeline->uris()[n];
+        if (uri.empty()) continue;
+        if (first.is_null()) first = uri;
+        uris.set(volumes[n].name, uri);
+    }
+    Value told = Value::map();
+    told.set("id", one.id);
+    told.set("group", one.context->group->name);
+    told.set("uri", first);
+    told.set("uris", uris);
+    told.set("lsn", tip.lsn.value());
+    told.set("timeline", tip.timeline.hex());
+    told.set("writable", true);
+    told.set("base_lsn", record.base.lsn.value());
+    told.set("base_timeline", record.base.timeline.hex());
+    if (!one.failed.empty()) told.set("failed", one.failed);
+    return told;
+}
+
+Result<Value> Exports::add_read_only(GroupContext& context, standby::Standby& standby,
+                                     const ExportRequest& request) {
     Export one;
-    one.group = request.group;
+    one.id = std::to_string(next_id_++);
+    one.context = &context;
+    one.standby = &standby;
+    one.source = request.at.source;
     Status status;
     on_loop([&] {
-        status = serve(one, standby, request, id);
+        status = serve(one, request);
         if (!status.ok()) {
             one.servers.clear();
             one.devices.clear();
@@ -72,35 +171,162 @@ Result<Value> Exports::add(const standby::Standby& standby, const ExportRequest&
     });
     if (!status.ok()) return status;
     Value told = one.told;
-    exports_[id] = std::move(one);
+    exports_[one.id] = std::move(one);
     return told;
 }
 
-Status Exports::remove(const std::string& id) {
+Result<Value> Exports::add_branch(GroupContext& context, standby::Standby& standby,
+                                  const ExportRequest& request) {
+    Export one;
+    one.id = std::to_string(next_id_++);
+    one.context = &context;
+    one.standby = &standby;
+    standby::BranchRecord record;
+    record.id = one.id;
+    record.base = request.at.point;
+    record.volumes = request.volumes;
+    record.socket = request.socket;
+    auto made = standby.branches().make(record, request.at);
+    if (!made.ok()) return made.status();
+    one.branch = *made;
+    one.source = *made;
+    if (const Status served = serve_branch(one); !served.ok()) {
+        one.branch.reset();
+        one.source.reset();
+        const Status dropped = standby.branches().drop(one.id);
+        if (!dropped.ok()) context.event("alarm-export", dropped.message());
+        return served;
+    }
+    Value told = told_of(one);
+    exports_[one.id] = std::move(one);
+    return told;
+}
+
+void Exports::add(GroupContext& context, standby::Standby& standby, const ExportRequest& request,
+                  Done done) {
+    if (!request.writable) return done(add_read_only(context, standby, request));
+    const auto go_on = [this, alive = alive_, &context, &standby, request,
+                        done](const Status& synced) {
+        if (*alive == nullptr) return;
+        if (!synced.ok()) return done(synced);
+        done(add_branch(context, standby, request));
+    };
+    // What it lies over must not be lost below it.
+    const auto nothing = [](journal::Store&) { return Status(); };
+    if (const auto branch = standby.branches().branch_of(request.at.source.get()))
+        branch->journal_task(nothing, go_on);
+    else
+        standby.journal_task(nothing, go_on);
+}
+
+void Exports::restore(GroupContext& context, standby::Standby& standby) {
+    for (const auto& [id, entry] : standby.branches().all()) {
+        Export one;
+        one.id = id;
+        one.context = &context;
+        one.standby = &standby;
+        one.branch = entry.branch;
+        one.source = entry.branch;
+        if (!entry.branch) {
+            one.failed = entry.failed.message();
+            one.told = written_value(one, entry.record, entry.record.base);
+        } else if (const Status served = serve_branch(one); !served.ok()) {
+            one.failed = served.message();
+            context.event("alarm-export", fmt::format("export {}: {}", id, one.failed));
+        }
+        exports_[id] = std::move(one);
+    }
+}
+
+void Exports::end(Export& one) {
+    one.pipeline.reset();
+    on_loop([&] {
+        one.servers.clear();
+        one.devices.clear();
+    });
+}
+
+Status Exports::remove(const std::string& id, bool drop) {
     const auto at = exports_.find(id);
     if (at == exports_.end())
-        return Status(ErrorCode::not_found,
-                      "no export has the id " + id + "; `everstep exports` lists them");
-    on_loop([&] {
-        at->second.servers.clear();
-        at->second.devices.clear();
-    });
+        return {ErrorCode::not_found,
+                "no export has the id " + id + "; `everstep exports` lists them"};
+    Export& one = at->second;
+    const bool writable = one.standby->branches().all().contains(id);
+    if (!writable) {
+        end(one);
+        exports_.erase(at);
+        return {};
+    }
+    if (!drop && (!one.branch || is_written(*one.branch)))
+        return {ErrorCode::refused,
+                fmt::format("export {} is a branch that was written on; --drop deletes what was "
+                            "written",
+                            id)};
+    for (const auto& [other, over] : exports_) {
+        if (other == id || !one.branch ||
+            (over.source != one.source && (!over.branch || over.branch->below() != one.source)))
+            continue;
+        return {ErrorCode::refused,
+                fmt::format("export {} lies over export {}; end that first", other, id)};
+    }
+    end(one);
+    standby::Standby& standby = *one.standby;
     exports_.erase(at);
-    return {};
+    return standby.branches().drop(id);
+}
+
+void Exports::go_to(const std::string& id, const standby::PlacedPoint& at, bool force, Done done) {
+    const auto found = exports_.find(id);
+    if (found == exports_.end() || !found->second.branch)
+        return done(Status(ErrorCode::not_found, "no writable export has the id " + id));
+    Export& one = found->second;
+    if (at.source != one.source)
+        return done(Status(ErrorCode::refused,
+                           fmt::format("export {} goes to steps of its own, from step {} of "
+                                       "timeline {} on; a new export begins anywhere",
+                                       id, one.branch->record().base.lsn.value(),
+                                       one.branch->record().base.timeline.hex())));
+    if (one.pipeline && one.pipeline->clients() > 0 && !force)
+        return done(Status(ErrorCode::refused,
+                           fmt::format("export {} is in use: its clients would see other content "
+                                       "from one read to the next; end them, or --force "
+                                       "disconnects them",
+                                       id)));
+    const Point from = one.branch->store().tip().point;
+    one.pipeline.reset();
+    one.branch->branch_off(at.point,
+                           [this, alive = alive_, id, from, done](const Status& branched) {
+                               if (*alive == nullptr) return;
+                               const auto there = exports_.find(id);
+                               if (there == exports_.end())
+                                   return done(Status(ErrorCode::closed, "the export was ended"));
+                               Export& again = there->second;
+                               const Status served = serve_branch(again);
+                               if (!served.ok()) again.failed = served.message();
+                               if (!branched.ok() || !served.ok())
+                                   return done(branched.ok() ? served : branched);
+                               Value told = told_of(again);
+                               told.set("from", from.lsn.value());
+                               done(told);
+                           });
 }
 
 void Exports::remove_group(const std::string& group) {
-    std::vector<std::string> ids;
-    for (const auto& [id, one] : exports_) {
-        if (one.group == group) ids.push_back(id);
+    for (auto at = exports_.begin(); at != exports_.end();) {
+        if (at->second.context->group->name != group) {
+            ++at;
+            continue;
+        }
+        end(at->second);
+        at = exports_.erase(at);
     }
-    for (const std::string& id : ids) remove(id).ignore("it was there a line above");
 }
 
 Value Exports::list(const std::string& group) const {
     Value all = Value::list();
     for (const auto& [id, one] : exports_) {
-        if (group.empty() || one.group == group) all.push(one.told);
+        if (group.empty() || one.context->group->name == group) all.push(told_of(one));
     }
     return all;
 }

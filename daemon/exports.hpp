@@ -1,6 +1,7 @@
-// Exports: steps served as NBD disks, by id. They live until `unexport` or the node's end; all are
-// served on one thread of their own. Thread: the node's loop; making and ending one blocks for a
-// moment.
+// Exports: steps served as NBD disks, by id. Read-only ones are served on one thread for all and
+// live until `unexport` or the node's end. A writable one is a branch (standby/branch.hpp) with a
+// pipeline of its own: it is served again, with its id, when the node comes back, until it is
+// dropped. Thread: the node's loop; making and ending one blocks for a moment.
 #pragma once
 
 #include <map>
@@ -11,45 +12,79 @@
 
 #include "daemon/group_context.hpp"
 #include "daemon/nbd_server.hpp"
+#include "daemon/pipeline.hpp"
+#include "standby/branches.hpp"
 #include "standby/export_device.hpp"
+#include "standby/standby.hpp"
 
 namespace everstep::daemon {
 
 struct ExportRequest {
-    std::string group;
-    Point point;
-    std::vector<std::pair<VolumeIndex, VolumeRecord>> volumes;
-    std::string socket;  // empty: in the node's own directory
+    standby::PlacedPoint at;
+    std::vector<std::string> volumes;  // of the group; all of them, or one
+    std::string socket;                // empty: in the node's own directory
+    bool writable = false;
 };
 
 class Exports {
   public:
     explicit Exports(std::string directory);  // of the sockets
     ~Exports();
-    [[nodiscard]] Result<Value> add(const standby::Standby& standby, const ExportRequest& request);
-    [[nodiscard]] Status remove(const std::string& id);
-    void remove_group(const std::string& group);               // before its store is closed
+    // `done` at once, but for a writable one at a step that is not durable yet.
+    using Done = std::function<void(Result<Value>)>;
+    void add(GroupContext& context, standby::Standby& standby, const ExportRequest& request,
+             Done done);
+    // The branches of a group that was opened are served again.
+    void restore(GroupContext& context, standby::Standby& standby);
+    // usage, not_found; refused: a branch that was written on, without `drop`, or one that others
+    // lie over.
+    [[nodiscard]] Status remove(const std::string& id, bool drop);
+    // What is written on a branch follows `at` from here on, which is a step of its own history.
+    // refused: clients are connected, without `force`.
+    void go_to(const std::string& id, const standby::PlacedPoint& at, bool force, Done done);
+    void remove_group(const std::string& group);  // before its store is closed; branches stay
     [[nodiscard]] Value list(const std::string& group) const;  // empty: all
+    // The node's ids stay clear of those of branches that lie there, opened or not.
+    void know_ids(const std::vector<std::uint64_t>& ids);
 
   private:
     struct Export {
-        std::string group;
+        std::string id;
+        GroupContext* context = nullptr;
+        standby::Standby* standby = nullptr;
         Value told;
+        std::shared_ptr<const standby::HistorySource> source;
+        // A read-only one.
         journal::HoldPtr hold;  // the step stays as long as it is served
         std::vector<std::unique_ptr<BlockDevice>> devices;
         std::vector<std::unique_ptr<NbdServer>> servers;
+        // A writable one; without a pipeline it is not served, why stands in `failed`.
+        std::shared_ptr<standby::Branch> branch;
+        std::unique_ptr<Pipeline> pipeline;
+        std::string failed;
     };
-    [[nodiscard]] Status serve(Export& one, const standby::Standby& standby,
-                               const ExportRequest& request, const std::string& id);
-    void on_loop(const std::function<void()>& work);
-    std::string directory_;
     struct ById {  // 2 before 10
         bool operator()(const std::string& a, const std::string& b) const {
             return a.size() != b.size() ? a.size() < b.size() : a < b;
         }
     };
+    [[nodiscard]] Result<Value> add_read_only(GroupContext& context, standby::Standby& standby,
+                                              const ExportRequest& request);
+    [[nodiscard]] Result<Value> add_branch(GroupContext& context, standby::Standby& standby,
+                                           const ExportRequest& request);
+    [[nodiscard]] Status serve(Export& one, const ExportRequest& request);
+    [[nodiscard]] Status serve_branch(Export& one);
+    [[nodiscard]] Value told_of(const Export& one) const;
+    [[nodiscard]] static Value written_value(const Export& one, const standby::BranchRecord& record,
+                                             Point tip);
+    [[nodiscard]] std::string socket_of(const std::string& id, const std::string& volume,
+                                        const std::string& asked, std::size_t volumes) const;
+    void end(Export& one);
+    void on_loop(const std::function<void()>& work);
+    std::string directory_;
     std::map<std::string, Export, ById> exports_;
     std::uint64_t next_id_ = 1;
+    std::shared_ptr<Exports*> alive_;
     net::Loop loop_;
     std::thread thread_;
 };

@@ -49,6 +49,7 @@ class Group {
     void begin_store(const journal::TimelineInfo& timeline, std::function<void(Status)> done);
     // commands (group_commands.cpp)
     void export_point(const wire::AdminRequest& request, const AdminAnswer& answer);
+    void rewind_branch(const wire::AdminRequest& request, const AdminAnswer& answer);
     void mark(const wire::AdminRequest& request, const AdminAnswer& answer);
     void adopt(const wire::AdminRequest& request, const AdminAnswer& answer);
     [[nodiscard]] bool primary_serves() const;

@@ -1,6 +1,8 @@
 // Group: what the command line asks of it, but takeover.
 #include <algorithm>
 
+#include <fmt/format.h>
+
 #include "daemon/group.hpp"
 #include "daemon/volume_files.hpp"
 
@@ -54,6 +56,7 @@ void Group::run(const wire::AdminRequest& request, AdminAnswer answer) {
         return;
     }
     if (verb == "export") return export_point(request, answer);
+    if (!argument(request, "branch").empty()) return rewind_branch(request, answer);
     const bool moves = verb == "rewind" || verb == "resume";
     if (moves && primary_) {
         answer(error_reply(Status(ErrorCode::refused,
@@ -75,35 +78,59 @@ void Group::run(const wire::AdminRequest& request, AdminAnswer answer) {
 }
 
 void Group::export_point(const wire::AdminRequest& request, const AdminAnswer& answer) {
-    const Result<Point> point = standby_->commands()->resolve(argument(request, "point"));
+    const auto point = standby_->commands()->place(argument(request, "point"));
     if (!point.ok()) {
         answer(error_reply(point.status()));
         return;
     }
     ExportRequest wanted;
-    wanted.group = name();
-    wanted.point = *point;
+    wanted.at = *point;
     wanted.socket = argument(request, "socket");
+    wanted.writable = argument(request, "writable") == "1";
     const std::string volume = argument(request, "volume");
-    for (std::size_t i = 0; i < context_.record.volumes.size(); ++i) {
-        const VolumeRecord& one = context_.record.volumes[i];
-        if (volume.empty() || volume == one.name) wanted.volumes.emplace_back(VolumeIndex(i), one);
-    }
+    for (const VolumeRecord& one : context_.record.volumes)
+        if (volume.empty() || volume == one.name) wanted.volumes.push_back(one.name);
     if (wanted.volumes.empty()) {
         answer(
             error_reply(Status(ErrorCode::usage, "group " + name() + " has no volume " + volume)));
         return;
     }
-    const Result<Value> made = exports_.add(*standby_->standby(), wanted);
-    if (!made.ok()) {
-        answer(error_reply(made.status()));
+    exports_.add(
+        context_, *standby_->standby(), wanted,
+        [this, alive = alive_, writable = wanted.writable, answer](const Result<Value>& made) {
+            if (*alive == nullptr) return;
+            if (!made.ok()) return answer(error_reply(made.status()));
+            context_.event("export", "export " + made->at("id").text() + " of step " +
+                                         made->at("lsn").text() + (writable ? ", writable" : ""));
+            wire::AdminReply reply;
+            reply.body = *made;
+            answer(reply);
+        });
+}
+
+// A writable export goes back or forward over its own steps.
+void Group::rewind_branch(const wire::AdminRequest& request, const AdminAnswer& answer) {
+    if (request.verb != "rewind" || argument(request, "dry_run") == "1") {
+        answer(error_reply(Status(ErrorCode::usage, "--branch goes with rewind alone")));
         return;
     }
-    context_.event("export",
-                   "export " + made->at("id").text() + " of step " + made->at("lsn").text());
-    wire::AdminReply reply;
-    reply.body = *made;
-    answer(reply);
+    const auto point = standby_->commands()->place(argument(request, "point"));
+    if (!point.ok()) {
+        answer(error_reply(point.status()));
+        return;
+    }
+    const std::string id = argument(request, "branch");
+    exports_.go_to(
+        id, *point, argument(request, "force") == "1",
+        [this, alive = alive_, id, lsn = point->point.lsn, answer](const Result<Value>& gone) {
+            if (*alive == nullptr) return;
+            if (!gone.ok()) return answer(error_reply(gone.status()));
+            context_.event("rewind",
+                           "export " + id + " went to step " + std::to_string(lsn.value()));
+            wire::AdminReply reply;
+            reply.body = *gone;
+            answer(reply);
+        });
 }
 
 void Group::mark(const wire::AdminRequest& request, const AdminAnswer& answer) {
@@ -240,6 +267,15 @@ void Group::adopt_as_primary(bool force, const std::string& from, const AdminAns
 
 // Becomes an empty standby: the other node, which serves or will serve, copies everything here.
 void Group::adopt_as_standby(const std::string& from, const AdminAnswer& answer) {
+    const auto branches = standby::branch_ids(*context_.files, branches_directory(context_));
+    if (!branches.empty()) {
+        answer(error_reply(Status(
+            ErrorCode::refused,
+            fmt::format("export {} lies over the history that would go; what was written on it "
+                        "would be lost: `everstep unexport {} --drop` first",
+                        branches.front(), branches.front()))));
+        return;
+    }
     exports_.remove_group(name());
     if (primary_) primary_->fence();
     primary_.reset();

@@ -46,4 +46,9 @@ struct GroupContext {
     }
 };
 
+// Of the branches over the group's history on this node.
+[[nodiscard]] inline std::string branches_directory(const GroupContext& context) {
+    return context.directory + "/branches";
+}
+
 }  // namespace everstep::daemon

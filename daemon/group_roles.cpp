@@ -44,6 +44,7 @@ void Group::start() {
         return;
     }
     record_read_ = true;
+    exports_.know_ids(standby::branch_ids(*context_.files, branches_directory(context_)));
     start_role();
 }
 
@@ -79,6 +80,7 @@ void Group::start_role() {
     }
     const Status opened = standby_->open();
     if (!opened.ok()) context_.event("alarm-failed", opened.message());
+    if (opened.ok()) exports_.restore(context_, *standby_->standby());
     if (!primary || !opened.ok()) return;
     if (!record.unserved || !standby_->standby()->store().has_history()) {
         start_primary(made);

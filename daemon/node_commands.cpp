@@ -104,7 +104,8 @@ void Node::exports(const wire::AdminRequest& request, bool relayed, const AdminA
         return answer(reply);
     }
     const std::string id = argument(request, "id");
-    if (const Status ended = exports_->remove(id); !ended.ok()) return answer(error_reply(ended));
+    const Status ended = exports_->remove(id, argument(request, "drop") == "1");
+    if (!ended.ok()) return answer(error_reply(ended));
     events_.add("", "unexport", "export " + id + " is ended");
     reply.body = Value::map();
     answer(reply);

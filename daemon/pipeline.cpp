@@ -49,11 +49,13 @@ Status Pipeline::open() {
     for (std::size_t i = 0; i < options_.volumes.size(); ++i) EVERSTEP_TRY(open_volume(i));
     for (std::size_t i = 0; i < options_.volumes.size(); ++i) {
         const PipelineVolume& volume = options_.volumes[i];
+        uris_.emplace_back();
+        if (volume.listen.empty()) continue;
         auto server =
             NbdServer::make(loop_, volume.listen,
                             {{volume.name, "everstep volume " + volume.name, volumes_[i].get()}});
         if (!server.ok()) return server.status().with_context("volume " + volume.name);
-        uris_.push_back(server.value()->uri());
+        uris_.back() = server.value()->uri();
         servers_.push_back(std::move(server.value()));
     }
     timer_ = std::make_unique<net::Timer>(loop_);
@@ -153,6 +155,16 @@ Pipeline::Stopped Pipeline::stop() {
     });
     thread_.join();
     return stopped;
+}
+
+std::size_t Pipeline::clients() {
+    std::promise<std::size_t> counted;
+    loop_.post([this, &counted] {
+        std::size_t count = 0;
+        for (const auto& server : servers_) count += server->connections();
+        counted.set_value(count);
+    });
+    return counted.get_future().get();
 }
 
 void Pipeline::release(Lsn acknowledged) {

@@ -27,14 +27,14 @@ inline constexpr std::uint64_t kHandoverBytesMax = 256ULL << 20;
 struct PipelineVolume {
     std::string name;
     std::string device;  // the file or device; unused where the store serves
-    std::string listen;
+    std::string listen;  // empty: it is not served
     ByteCount size;
 };
 
 struct PipelineOptions {
     CaptureOptions capture;
     std::vector<PipelineVolume> volumes;
-    standby::Standby* store = nullptr;  // serve through it; null: the devices themselves
+    standby::LocalHistory* store = nullptr;  // serve through it; null: the devices themselves
     io::FileSystem* files = nullptr;
 };
 
@@ -77,7 +77,9 @@ class Pipeline {
         return captured_bytes_.load(std::memory_order_relaxed);
     }
     [[nodiscard]] WallTime step_now() const;  // any thread: newest step time read
+    // By volume; empty where it is not served.
     [[nodiscard]] const std::vector<std::string>& uris() const { return uris_; }
+    [[nodiscard]] std::size_t clients();  // connected now, of all volumes; blocks
 
   private:
     void deliver(const FramePtr& frame);

@@ -19,6 +19,7 @@
 #include "daemon/puller.hpp"
 #include "daemon/send.hpp"
 #include "daemon/start.hpp"
+#include "standby/standby.hpp"
 
 namespace everstep::daemon {
 

@@ -33,6 +33,7 @@ Status StandbyRole::open() {
     standby::StandbyOptions options;
     options.files = context_.files;
     options.directory = context_.directory + "/store";
+    options.branches = branches_directory(context_);
     options.group = context_.record.group;
     options.node = context_.node;
     options.segment_bytes = context_.group->segment_bytes;

@@ -16,8 +16,8 @@ struct StoreJournal::Shared {
     StoreJournal* owner = nullptr;  // used on the loop's thread only; null when it is gone
 };
 
-StoreJournal::StoreJournal(net::Loop& loop, standby::Standby& standby, Lsn tip)
-    : loop_(loop), standby_(standby), shared_(std::make_shared<Shared>()), appended_(tip) {
+StoreJournal::StoreJournal(net::Loop& loop, standby::LocalHistory& history, Lsn tip)
+    : loop_(loop), history_(history), shared_(std::make_shared<Shared>()), appended_(tip) {
     shared_->owner = this;
 }
 
@@ -33,7 +33,7 @@ void StoreJournal::append(const FramePtr& frame, Done taken) {
         ++shared_->asked;
     }
     const Lsn last = frame->header().last_lsn;
-    standby_.append_local(frame, [shared = shared_, &loop = loop_, last,
+    history_.append_local(frame, [shared = shared_, &loop = loop_, last,
                                   taken = std::move(taken)](const Status& status) {
         if (taken) taken(status);
         loop.post([shared, last, status] {
@@ -64,7 +64,7 @@ void StoreJournal::when_appended(Lsn lsn, Done done) {
 }
 
 void StoreJournal::when_synced(Done done) {
-    standby_.sync_local(
+    history_.sync_local(
         [shared = shared_, &loop = loop_, done = std::move(done)](const Status& status) {
             loop.post([shared, done, status] {
                 const bool failed = shared->owner != nullptr && !shared->owner->failed_.ok();
@@ -75,7 +75,7 @@ void StoreJournal::when_synced(Done done) {
 
 Status StoreJournal::sync_now() {
     std::promise<Status> synced;
-    standby_.sync_local([&synced](const Status& status) { synced.set_value(status); });
+    history_.sync_local([&synced](const Status& status) { synced.set_value(status); });
     return synced.get_future().get();
 }
 

@@ -9,14 +9,14 @@
 #include <memory>
 
 #include "common/net/loop.hpp"
-#include "standby/standby.hpp"
+#include "standby/local_history.hpp"
 
 namespace everstep::daemon {
 
 class StoreJournal {
   public:
     using Done = std::function<void(const Status&)>;
-    StoreJournal(net::Loop& loop, standby::Standby& standby, Lsn tip);
+    StoreJournal(net::Loop& loop, standby::LocalHistory& history, Lsn tip);
     ~StoreJournal();
     // `taken` (on the journal thread): the frame can be read, or why not; before any later call
     // of wait_appended() returns.
@@ -25,7 +25,7 @@ class StoreJournal {
     void when_synced(Done done);             // everything appended before survives power loss
     void wait_appended();                    // blocks until what was appended can be read
     [[nodiscard]] Status sync_now();         // blocks until it survives power loss
-    [[nodiscard]] standby::Standby& standby() { return standby_; }
+    [[nodiscard]] standby::LocalHistory& history() { return history_; }
 
   private:
     struct Waiting {
@@ -36,7 +36,7 @@ class StoreJournal {
     void appended(Lsn lsn, const Status& status);
 
     net::Loop& loop_;
-    standby::Standby& standby_;
+    standby::LocalHistory& history_;
     std::shared_ptr<Shared> shared_;
     std::deque<Waiting> waiting_;
     Lsn appended_;

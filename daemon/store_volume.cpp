@@ -23,9 +23,9 @@ void StoreVolume::submit(const BlockRequest& request, BlockSink& sink) {
 }
 
 void StoreVolume::read(const BlockRequest& request, BlockSink& sink) {
-    const standby::Standby& standby = journal_.standby();
-    readers_->post([this, &standby, request, &sink, view = standby.store().view_at_tip()] {
-        const Status status = standby::answer_read(standby, view, place_.index, request);
+    const standby::HistorySource& history = journal_.history();
+    readers_->post([this, &history, request, &sink, view = history.store().view_at_tip()] {
+        const Status status = standby::answer_read(history, view, place_.index, request);
         loop_.post([serving = serving_, &sink, token = request.token, status] {
             sink.complete(token, *serving ? status : serving_ended());
         });
@@ -33,7 +33,7 @@ void StoreVolume::read(const BlockRequest& request, BlockSink& sink) {
 }
 
 void StoreVolume::change(const BlockRequest& request, BlockSink& sink) {
-    if (journal_.standby().full()) {
+    if (journal_.history().full()) {
         sink.complete(request.token, {ErrorCode::no_space, "the disk of the history is full"});
         return;
     }
@@ -81,8 +81,8 @@ void StoreVolume::detach() {
 Status StoreVolume::read_now(ByteOffset offset, MutableBytes to) {
     capture_.seal();
     journal_.wait_appended();
-    const journal::Store& store = journal_.standby().store();
-    return store.read(store.view_at_tip(), journal_.standby().replica(), place_.index, offset, to);
+    const journal::Store& store = journal_.history().store();
+    return store.read(store.view_at_tip(), journal_.history().replica(), place_.index, offset, to);
 }
 
 }  // namespace everstep::daemon

@@ -14,7 +14,7 @@ class ExportDevice;
 
 // What the reader threads see; it outlives the device while answers are on their way to the loop.
 struct ExportShared {
-    const Standby& standby;
+    const HistorySource& source;
     net::Loop& loop;
     const journal::View view;
     const VolumeIndex volume;
@@ -83,7 +83,7 @@ class ExportDevice final : public BlockDevice {
     void start(const BlockRequest& request, BlockSink& sink) {
         const std::uint64_t id = next_id_++;
         running_.emplace(id, Running{request.token, &sink});
-        shared_->standby.readers().post(
+        shared_->source.readers().post(
             [shared = shared_, id, request] { answer(shared, id, request); });
     }
 
@@ -94,7 +94,7 @@ class ExportDevice final : public BlockDevice {
             if (shared->closed) return;
             ++shared->reading;
         }
-        const Status status = answer_read(shared->standby, shared->view, shared->volume, request);
+        const Status status = answer_read(shared->source, shared->view, shared->volume, request);
         shared->loop.post([shared, id, status] {
             if (shared->owner != nullptr) shared->owner->finish(id, status);
         });
@@ -124,21 +124,21 @@ class ExportDevice final : public BlockDevice {
 
 }  // namespace
 
-Status answer_read(const Standby& standby, const journal::View& view, VolumeIndex volume,
+Status answer_read(const HistorySource& source, const journal::View& view, VolumeIndex volume,
                    const BlockRequest& request) {
     const ByteOffset offset(request.offset);
     if (request.op == BlockOp::read)
-        return standby.store().read(view, standby.replica(), volume, offset, request.out);
-    auto extents = standby.store().block_status(view, standby.replica(), volume, offset,
-                                                ByteCount(request.length), request.extents_max);
+        return source.store().read(view, source.replica(), volume, offset, request.out);
+    auto extents = source.store().block_status(view, source.replica(), volume, offset,
+                                               ByteCount(request.length), request.extents_max);
     if (extents.ok()) *request.extents = std::move(*extents);
     return extents.status();
 }
 
-std::unique_ptr<BlockDevice> make_export_device(const Standby& standby, net::Loop& loop,
+std::unique_ptr<BlockDevice> make_export_device(const HistorySource& source, net::Loop& loop,
                                                 const journal::View& view, VolumeIndex volume,
                                                 ByteCount size) {
-    std::shared_ptr<ExportShared> shared(new ExportShared{standby, loop, view, volume});
+    std::shared_ptr<ExportShared> shared(new ExportShared{source, loop, view, volume});
     return std::make_unique<ExportDevice>(std::move(shared), size);
 }
 

@@ -8,7 +8,7 @@
 
 #include "common/base/block_device.hpp"
 #include "common/net/loop.hpp"
-#include "standby/standby.hpp"
+#include "standby/local_history.hpp"
 
 namespace everstep::standby {
 
@@ -16,11 +16,11 @@ inline constexpr std::size_t kExportReadsMax = 64;
 
 // A read or a status of a volume at a view, as a block device answers it. Blocks; a reader's
 // thread.
-[[nodiscard]] Status answer_read(const Standby& standby, const journal::View& view,
+[[nodiscard]] Status answer_read(const HistorySource& source, const journal::View& view,
                                  VolumeIndex volume, const BlockRequest& request);
 
-// `standby` lives longer than the device.
-[[nodiscard]] std::unique_ptr<BlockDevice> make_export_device(const Standby& standby,
+// `source` lives longer than the device.
+[[nodiscard]] std::unique_ptr<BlockDevice> make_export_device(const HistorySource& source,
                                                               net::Loop& loop,
                                                               const journal::View& view,
                                                               VolumeIndex volume, ByteCount size);

@@ -55,11 +55,21 @@ struct HistoryCommands::Impl {
     std::unique_ptr<ScrubJob> scrubbing;
 
     [[nodiscard]] const journal::Store& store() const { return standby->store(); }
-    [[nodiscard]] Naming naming() const { return {volumes, store().timelines()}; }
-    [[nodiscard]] Result<Point> resolve(std::string_view expression) const;
-    [[nodiscard]] Result<journal::View> view(std::string_view expression) const;
+    [[nodiscard]] Naming naming() const;
+    [[nodiscard]] Result<PlacedPoint> resolve(std::string_view expression) const;
+    [[nodiscard]] Result<Point> of_group(std::string_view expression) const;
+    [[nodiscard]] Result<PlacedView> view(const PlacedPoint& point) const;
+    [[nodiscard]] Result<PlacedView> view(std::string_view expression) const;
     [[nodiscard]] Result<LogRange> log_range(const wire::AdminRequest& request) const;
-    [[nodiscard]] Result<journal::Mark> new_mark(const wire::AdminRequest& request) const;
+    struct NewMark {
+        journal::Mark mark;
+        std::shared_ptr<Branch> branch;  // that it is made on; none: the group's history
+    };
+    [[nodiscard]] Result<NewMark> new_mark(const wire::AdminRequest& request) const;
+    [[nodiscard]] bool is_marked(const std::string& name) const;
+    // On the journal thread of the group's store, or of a branch's.
+    void task(const std::shared_ptr<Branch>& branch, std::function<Status(journal::Store&)> work,
+              std::function<void(Status)> done) const;
     void start(std::size_t objects, const Reply& reply,
                std::function<Status(ReplyStream&, std::string&)> work);
     void log(const wire::AdminRequest& request, const Reply& reply);
@@ -71,14 +81,43 @@ struct HistoryCommands::Impl {
     void resume(const Reply& reply);
 };
 
-Result<Point> HistoryCommands::Impl::resolve(std::string_view expression) const {
-    return resolve_point(expression, {&store(), volumes, step_now ? step_now() : WallTime()});
+Naming HistoryCommands::Impl::naming() const {
+    Naming names{volumes, store().timelines()};
+    for (const auto& [id, entry] : standby->branches().all()) {
+        if (!entry.branch) continue;
+        for (const journal::TimelineInfo& one : entry.branch->store().timelines())
+            if (entry.branch->owns(one.id)) names.timelines.push_back(one);
+    }
+    return names;
 }
 
-Result<journal::View> HistoryCommands::Impl::view(std::string_view expression) const {
-    const Result<Point> point = resolve(expression);
+Result<PlacedPoint> HistoryCommands::Impl::resolve(std::string_view expression) const {
+    return resolve_placed(
+        expression, {&store(), volumes, step_now ? step_now() : WallTime(), &standby->branches()});
+}
+
+// What the replica can go to.
+Result<Point> HistoryCommands::Impl::of_group(std::string_view expression) const {
+    const Result<PlacedPoint> placed = resolve(expression);
+    if (!placed.ok()) return placed.status();
+    const auto branch = standby->branches().branch_of(placed->source.get());
+    if (!branch) return placed->point;
+    return Status(ErrorCode::refused,
+                  fmt::format("point '{}': it lies on the branch of export {}; the replica goes to "
+                              "steps of the group's own history",
+                              expression, branch->record().id));
+}
+
+Result<PlacedView> HistoryCommands::Impl::view(const PlacedPoint& point) const {
+    Result<journal::View> view = point.source->store().view(point.point);
+    if (!view.ok()) return view.status();
+    return placed(std::move(*view), point.source, standby->branches());
+}
+
+Result<PlacedView> HistoryCommands::Impl::view(std::string_view expression) const {
+    const Result<PlacedPoint> point = resolve(expression);
     if (!point.ok()) return point.status();
-    return store().view(*point);
+    return view(*point);
 }
 
 Result<LogRange> HistoryCommands::Impl::log_range(const wire::AdminRequest& request) const {
@@ -95,24 +134,27 @@ Result<LogRange> HistoryCommands::Impl::log_range(const wire::AdminRequest& requ
     const std::string from = argument(request, "from");
     const std::string to = argument(request, "to");
     // The head may lie in an open gap: its steps are listed all the same.
-    range.to = store().view_at_tip();
+    PlacedView view_to{store().view_at_tip(), standby->branches().group(), {}};
+    PlacedPoint point_to{{view_to.view.timeline, view_to.view.at.lsn}, view_to.source};
     if (!to.empty()) {
-        Result<journal::View> view_to = view(to);
-        if (!view_to.ok()) return view_to.status();
-        range.to = std::move(*view_to);
+        const Result<PlacedPoint> point = resolve(to);
+        if (!point.ok()) return point.status();
+        const Result<PlacedView> there = view(*point);
+        if (!there.ok()) return there.status();
+        point_to = *point;
+        view_to = *there;
     }
-    range.after = store().baseline().lsn;
+    range.stretches = stretches_to(view_to);
     if (from.empty()) return range;
-    Result<journal::View> view_from = view(from);
+    const Result<PlacedPoint> point_from = resolve(from);
+    if (!point_from.ok()) return point_from.status();
+    if (cut_before(range.stretches, *point_from)) return range;
+    const Result<PlacedView> view_from = view(*point_from);
     if (!view_from.ok()) return view_from.status();
-    if (on_path(*view_from, {range.to.timeline, range.to.at.lsn})) std::swap(range.to, *view_from);
-    if (!on_path(range.to, {view_from->timeline, view_from->at.lsn})) {
-        return Status(ErrorCode::usage, fmt::format("log: '{}' does not lie on the way to '{}'",
-                                                    from, to.empty() ? "head" : to));
-    }
-    // The step itself is listed, too; the baseline is none.
-    if (view_from->at.lsn > range.after) range.after = view_from->at.lsn - 1;
-    return range;
+    range.stretches = stretches_to(*view_from);
+    if (cut_before(range.stretches, point_to)) return range;
+    return Status(ErrorCode::usage, fmt::format("log: '{}' does not lie on the way to '{}'", from,
+                                                to.empty() ? "head" : to));
 }
 
 void HistoryCommands::Impl::start(std::size_t objects, const Reply& reply,
@@ -142,38 +184,58 @@ void HistoryCommands::Impl::log(const wire::AdminRequest& request, const Reply& 
     Result<LogRange> range = log_range(request);
     if (!range.ok()) return reply(reply_of(range.status()));
     start(kLogObjects, reply,
-          [this_store = &store(), range = std::move(*range), names = naming()](ReplyStream& out,
-                                                                               std::string&) {
-              return list_log(*this_store, range, names,
+          [range = std::move(*range), names = naming()](ReplyStream& out, std::string&) {
+              return list_log(range, names,
                               [&](Value object) { return out.add(std::move(object)); });
           });
 }
 
 void HistoryCommands::Impl::diff(const wire::AdminRequest& request, const Reply& reply) {
-    Result<journal::View> a = view(argument(request, "from"));
+    Result<PlacedView> a = view(argument(request, "from"));
     if (!a.ok()) return reply(reply_of(a.status()));
-    Result<journal::View> b = view(argument(request, "to"));
+    Result<PlacedView> b = view(argument(request, "to"));
     if (!b.ok()) return reply(reply_of(b.status()));
-    const Standby* source = standby;
     start(kDiffObjects, reply,
-          [source, range = DiffRange{std::move(*a), std::move(*b)}, names = naming()](
+          [group = &store(), a = std::move(*a), b = std::move(*b), names = naming()](
               ReplyStream& out, std::string& message) {
-              for (const journal::Gap& gap : gaps_on_way(source->store(), range.a, range.b)) {
+              for (const journal::Gap& gap : gaps_on_way(a, b)) {
                   message +=
                       fmt::format("{}crosses the gap from {} ({})", message.empty() ? "" : "; ",
-                                  format_point(gap.from, source->store()), gap.reason);
+                                  format_point(gap.from, *group), gap.reason);
               }
-              return list_diff(source->store(), source->replica(), range,
-                               [&](const journal::GapExtent& extent) {
-                                   return out.add(extent_value(extent, names));
-                               });
+              return list_diff(a, b, [&](const journal::GapExtent& extent) {
+                  return out.add(extent_value(extent, names));
+              });
           });
 }
 
-Result<journal::Mark> HistoryCommands::Impl::new_mark(const wire::AdminRequest& request) const {
+bool HistoryCommands::Impl::is_marked(const std::string& name) const {
+    const auto has = [&](const journal::Store& in) {
+        const std::vector<journal::Mark> marks = in.marks();
+        return std::any_of(marks.begin(), marks.end(),
+                           [&](const journal::Mark& one) { return one.name == name; });
+    };
+    const auto& branches = standby->branches().all();
+    return has(store()) || std::any_of(branches.begin(), branches.end(), [&](const auto& one) {
+               return one.second.branch && has(one.second.branch->store());
+           });
+}
+
+void HistoryCommands::Impl::task(const std::shared_ptr<Branch>& branch,
+                                 std::function<Status(journal::Store&)> work,
+                                 std::function<void(Status)> done) const {
+    if (branch)
+        branch->journal_task(std::move(work), std::move(done));
+    else
+        standby->journal_task(std::move(work), std::move(done));
+}
+
+Result<HistoryCommands::Impl::NewMark> HistoryCommands::Impl::new_mark(
+    const wire::AdminRequest& request) const {
     constexpr std::array<std::string_view, 3> kConsistencies = {"crash", "filesystem",
                                                                 "application"};
-    journal::Mark mark;
+    NewMark made;
+    journal::Mark& mark = made.mark;
     mark.name = argument(request, "name");
     mark.pinned = flag(request, "pin");
     if (const std::string given = argument(request, "consistency"); !given.empty())
@@ -186,47 +248,66 @@ Result<journal::Mark> HistoryCommands::Impl::new_mark(const wire::AdminRequest& 
                                   mark.consistency));
     }
     if (!store().has_history()) return Status(ErrorCode::refused, "mark: there is no history yet");
-    mark.at = store().durable().point;
+    PlacedPoint placed{store().durable().point, standby->branches().group()};
     if (const std::string at = argument(request, "at"); !at.empty()) {
-        const Result<Point> point = resolve(at);
+        const Result<PlacedPoint> point = resolve(at);
         if (!point.ok()) return point.status();
-        mark.at = *point;
+        placed = *point;
     }
-    const Result<journal::View> where = store().view(mark.at);
-    if (!where.ok()) return where.status();
-    const Result<journal::StepInfo> step = store().step(*where, mark.at.lsn);
+    mark.at = placed.point;
+    made.branch = standby->branches().branch_of(placed.source.get());
+    // Its own store looks for the name once more; the others are asked here.
+    if (is_marked(mark.name))
+        return Status(ErrorCode::exists, fmt::format("the name {} is taken", mark.name));
+    const journal::Store& where = placed.source->store();
+    const Result<journal::View> view = where.view(mark.at);
+    if (!view.ok()) return view.status();
+    const Result<journal::StepInfo> step = where.step(*view, mark.at.lsn);
     if (step.ok()) {
         mark.made = step->step_time;
-    } else if (const Result<journal::Tip> tip = store().tip_at(mark.at); tip.ok()) {
+    } else if (const Result<journal::Tip> tip = where.tip_at(mark.at); tip.ok()) {
         mark.made = tip->step_time;
     }
-    return mark;
+    return made;
 }
 
 void HistoryCommands::Impl::mark(const wire::AdminRequest& request, const Reply& reply) {
-    const Result<journal::Mark> mark = new_mark(request);
-    if (!mark.ok()) return reply(reply_of(mark.status()));
-    standby->journal_task([mark = *mark](journal::Store& to) { return to.put_mark(mark); },
-                          [mark = *mark, names = naming(), reply](const Status& status) {
-                              reply(reply_of(status, mark_value(mark, names)));
-                          });
+    const Result<NewMark> made = new_mark(request);
+    if (!made.ok()) return reply(reply_of(made.status()));
+    task(
+        made->branch, [mark = made->mark](journal::Store& to) { return to.put_mark(mark); },
+        [mark = made->mark, names = naming(), reply](const Status& status) {
+            reply(reply_of(status, mark_value(mark, names)));
+        });
 }
 
 void HistoryCommands::Impl::marks(const Reply& reply) const {
     Value list = Value::list();
     const Naming names = naming();
     for (const journal::Mark& mark : store().marks()) list.push(mark_value(mark, names));
+    for (const auto& [id, entry] : standby->branches().all()) {
+        if (!entry.branch) continue;
+        for (const journal::Mark& mark : entry.branch->store().marks())
+            list.push(mark_value(mark, names));
+    }
     reply(reply_of({}, std::move(list)));
 }
 
 void HistoryCommands::Impl::unmark(const wire::AdminRequest& request, const Reply& reply) {
-    standby->journal_task(
-        [name = argument(request, "name")](journal::Store& to) { return to.drop_mark(name); },
+    const std::string name = argument(request, "name");
+    std::shared_ptr<Branch> on;
+    for (const auto& [id, entry] : standby->branches().all()) {
+        if (!entry.branch) continue;
+        for (const journal::Mark& mark : entry.branch->store().marks())
+            if (mark.name == name) on = entry.branch;
+    }
+    task(
+        on, [name](journal::Store& to) { return to.drop_mark(name); },
         [reply](const Status& status) { reply(reply_of(status, Value::map())); });
 }
 
 void HistoryCommands::Impl::rewind(const wire::AdminRequest& request, const Reply& reply) {
-    const Result<Point> point = resolve(argument(request, "point"));
+    const Result<Point> point = of_group(argument(request, "point"));
     if (!point.ok()) return reply(reply_of(point.status()));
     standby->rewind(*point, flag(request, "dry_run"), [reply](const Result<Value>& result) {
         reply(result.ok() ? reply_of({}, *result) : reply_of(result.status()));
@@ -280,6 +361,10 @@ void HistoryCommands::run(const wire::AdminRequest& request,
 }
 
 Result<Point> HistoryCommands::resolve(std::string_view expression) const {
+    return impl_->of_group(expression);
+}
+
+Result<PlacedPoint> HistoryCommands::place(std::string_view expression) const {
     return impl_->resolve(expression);
 }
 

@@ -20,7 +20,9 @@ class HistoryCommands {
     [[nodiscard]] static bool knows(std::string_view verb);
     // Replies once, or several times with more = true and then once without.
     void run(const wire::AdminRequest& request, std::function<void(wire::AdminReply)> reply);
+    // Of the group's own history; refused where it lies on a branch.
     [[nodiscard]] Result<Point> resolve(std::string_view expression) const;
+    [[nodiscard]] Result<PlacedPoint> place(std::string_view expression) const;
 
   private:
     struct Impl;

@@ -15,7 +15,7 @@ constexpr std::uint64_t kCompareBytes = 1ULL << 20;
 // Marks, gaps and thinned spans on their way into the list of steps, both newest first.
 class InPlace {
   public:
-    InPlace(const journal::Store& store, const LogRange& range, const Naming& naming)
+    InPlace(const journal::Store& store, const LogStretch& range, const Naming& naming)
         : naming_(naming), gaps_(gaps_between(store, range.to, range.after, range.to.at.lsn)) {
         for (journal::Mark& mark : store.marks()) {
             const bool inside = range.after <= mark.at.lsn && mark.at.lsn <= range.to.at.lsn;
@@ -125,32 +125,145 @@ void sort_and_merge(std::vector<journal::GapExtent>& extents) {
 
 }  // namespace
 
-Status list_log(const journal::Store& store, const LogRange& range, const Naming& naming,
-                const EachValue& each) {
-    // While it lasts; if room is wanted before that, it ends with an error.
-    const auto hold = store.hold(point_on(range.to, std::max(range.after, store.baseline().lsn)),
-                                 journal::HoldKind::passing);
-    InPlace in_place(store, range, naming);
-    std::uint64_t listed = 0;
-    bool ended = false;
-    EVERSTEP_TRY(store.each_step(range.to, range.after, [&](const journal::StepInfo& step) {
-        if (range.flushes && !step.flush) return true;
-        if (range.limit != 0 && listed == range.limit) ended = true;
-        if (ended) return false;
-        ++listed;
-        ended = !in_place.before(step.lsn, each) || !each(step_value(step, naming));
-        return !ended;
-    }));
-    if (!ended) in_place.rest(each);
+namespace {
+
+class Listing {
+  public:
+    Listing(const LogRange& range, const Naming& naming, const EachValue& each)
+        : range_(range), naming_(naming), each_(each) {}
+
+    // Steps of one history. False: told to end, or the limit of all is reached.
+    Result<bool> list(const LogStretch& stretch) {
+        const journal::Store& store = stretch.source->store();
+        // While it lasts; if room is wanted before that, it ends with an error.
+        const Lsn oldest = std::max(stretch.after, store.baseline().lsn);
+        const auto hold = store.hold(point_on(stretch.to, oldest), journal::HoldKind::passing);
+        InPlace in_place(store, stretch, naming_);
+        bool ended = false;
+        EVERSTEP_TRY(store.each_step(stretch.to, stretch.after, [&](const journal::StepInfo& step) {
+            if (range_.flushes && !step.flush) return true;
+            if (range_.limit != 0 && listed_ == range_.limit) ended = true;
+            if (ended) return false;
+            ++listed_;
+            ended = !in_place.before(step.lsn, each_) || !each_(step_value(step, naming_));
+            return !ended;
+        }));
+        return !ended && in_place.rest(each_);
+    }
+
+  private:
+    const LogRange& range_;
+    const Naming& naming_;
+    const EachValue& each_;
+    std::uint64_t listed_ = 0;
+};
+
+}  // namespace
+
+std::vector<LogStretch> stretches_to(const PlacedView& to) {
+    std::vector<LogStretch> out;
+    out.push_back({to.source, to.view, to.source->store().baseline().lsn});
+    for (const PlacedView::Below& below : to.below)
+        out.push_back({below.source, below.base, below.source->store().baseline().lsn});
+    return out;
+}
+
+bool cut_before(std::vector<LogStretch>& stretches, const PlacedPoint& oldest) {
+    for (std::size_t n = 0; n < stretches.size(); ++n) {
+        LogStretch& one = stretches[n];
+        if (one.source != oldest.source || !on_path(one.to, oldest.point)) continue;
+        // The step itself is listed, too; the baseline is none.
+        if (oldest.point.lsn > one.after) one.after = oldest.point.lsn - 1;
+        stretches.resize(n + 1);
+        return true;
+    }
+    return false;
+}
+
+Status list_log(const LogRange& range, const Naming& naming, const EachValue& each) {
+    Listing listing(range, naming, each);
+    for (const LogStretch& stretch : range.stretches) {
+        const Result<bool> more = listing.list(stretch);
+        if (!more.ok()) return more.status();
+        if (!*more) break;
+    }
     return {};
 }
 
-Status list_diff(const journal::Store& store, const journal::ReplicaReader& replica,
-                 const DiffRange& range,
+PlacedView placed(journal::View view, std::shared_ptr<const HistorySource> source,
+                  const Branches& branches) {
+    PlacedView out{std::move(view), source, {}};
+    while (const auto branch = branches.branch_of(source.get())) {
+        source = branch->below();
+        out.below.push_back({branch->base(), source});
+    }
+    return out;
+}
+
+namespace {
+
+// The ways of two points to the history that both have: the view of it on either side, and what
+// was passed on the way.
+struct Meeting {
+    std::shared_ptr<const HistorySource> source;
+    journal::View a;
+    journal::View b;
+    struct Passed {
+        std::shared_ptr<const HistorySource> source;
+        journal::View from;
+        journal::View to;  // where it begins
+    };
+    std::vector<Passed> passed;
+};
+
+Meeting meet(const PlacedView& a, const PlacedView& b) {
+    Meeting out{a.source, a.view, b.view, {}};
+    auto below_a = a.below.begin();
+    auto below_b = b.below.begin();
+    auto source_b = b.source;
+    const auto descend = [&](std::shared_ptr<const HistorySource>& source, journal::View& view,
+                             std::vector<PlacedView::Below>::const_iterator& below) {
+        const journal::Store& store = source->store();
+        const Result<journal::View> base = store.view(store.baseline());
+        if (base.ok()) out.passed.push_back({source, view, *base});
+        source = below->source;
+        view = below->base;
+        ++below;
+    };
+    while (out.source != source_b) {
+        const auto left_a = a.below.end() - below_a;
+        const auto left_b = b.below.end() - below_b;
+        if (left_a >= left_b)
+            descend(out.source, out.a, below_a);
+        else
+            descend(source_b, out.b, below_b);
+    }
+    return out;
+}
+
+}  // namespace
+
+std::vector<journal::Gap> gaps_on_way(const PlacedView& a, const PlacedView& b) {
+    const Meeting met = meet(a, b);
+    return gaps_on_way(met.source->store(), met.a, met.b);  // a branch has none of its own
+}
+
+Status list_diff(const PlacedView& a, const PlacedView& b,
                  const std::function<bool(const journal::GapExtent&)>& each) {
-    auto touched = store.touched(range.a, range.b);
+    const Meeting met = meet(a, b);
+    auto touched = met.source->store().touched(met.a, met.b);
     if (!touched.ok()) return touched.status();
+    for (const Meeting::Passed& passed : met.passed) {
+        const auto more = passed.source->store().touched(passed.to, passed.from);
+        if (!more.ok()) return more.status();
+        touched->insert(touched->end(), more->begin(), more->end());
+    }
     sort_and_merge(*touched);
+    const auto read = [](const PlacedView& from, const journal::GapExtent& at, Buffer& to) {
+        to.resize(at.length.value());
+        return from.source->store().read(from.view, from.source->replica(), at.volume, at.offset,
+                                         to.bytes());
+    };
     Differences out(each);
     Buffer left(kCompareBytes);
     Buffer right(kCompareBytes);
@@ -158,10 +271,8 @@ Status list_diff(const journal::Store& store, const journal::ReplicaReader& repl
         for (std::uint64_t at = 0; at < extent.length.value(); at += kCompareBytes) {
             const std::uint64_t count = std::min(kCompareBytes, extent.length.value() - at);
             const journal::GapExtent piece{extent.volume, extent.offset + at, ByteCount(count)};
-            left.resize(count);
-            right.resize(count);
-            EVERSTEP_TRY(store.read(range.a, replica, piece.volume, piece.offset, left.bytes()));
-            EVERSTEP_TRY(store.read(range.b, replica, piece.volume, piece.offset, right.bytes()));
+            EVERSTEP_TRY(read(a, piece, left));
+            EVERSTEP_TRY(read(b, piece, right));
             if (!compare(out, piece, left.bytes(), right.bytes())) return {};
         }
     }

@@ -116,7 +116,7 @@ void Keeper::make_room() {
         told("alarm-full", fmt::format("{} listings were ended: the disk is full", ended));
         while (!stop_ && keep(options_.limits)) continue;
     }
-    if (serving_) force_room();
+    if (serving_ && !options_.keeps_all) force_room();
 }
 
 void Keeper::force_room() {

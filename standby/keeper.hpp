@@ -33,6 +33,7 @@ struct KeeperOptions {
     journal::KeepLimits limits;
     ByteCount reserve_bytes{0};  // 0: none
     ByteCount segment_bytes{0};
+    bool keeps_all = false;  // serving, too, gives nothing up for room: a branch
 };
 struct KeeperHooks {
     std::function<void(std::string kind, std::string text)> event;

@@ -24,8 +24,9 @@ class Resolver {
     Resolver(std::string_view expression, const PointContext& context)
         : what_(expression),
           context_(context),
-          store_(*context.store),
-          path_(store_.view_at_tip()) {}
+          store_(context.store),
+          source_(context.branches == nullptr ? nullptr : context.branches->group()),
+          path_(store_->view_at_tip()) {}
 
     Result<Point> resolve(const PointText& text) {
         Result<Point> point = base(text);
@@ -35,12 +36,14 @@ class Resolver {
         if (point.ok() && text.flush) point = flushed(*point, text);
         return point;
     }
+    // Where what resolve() gave lies.
+    [[nodiscard]] std::shared_ptr<const HistorySource> source() const { return source_; }
 
   private:
     Result<Point> base(const PointText& text) {
         switch (text.base) {
             case PointText::Base::head:
-                return store_.tip().point;
+                return head(text);
             case PointText::Base::step:
                 return step(text);
             case PointText::Base::mark:
@@ -53,38 +56,78 @@ class Resolver {
         return refused(what_, "not a point");
     }
 
+    Result<Point> head(const PointText& text) {
+        if (!names_timeline(text)) return store_->tip().point;
+        EVERSTEP_TRY(go_to_timeline(text));
+        const Result<Lsn> newest = store_->step_at_time(path_, WallTime::max());
+        if (!newest.ok()) return newest.status().with_context(fmt::format("point '{}'", what_));
+        return point_on(path_, std::max(*newest, store_->baseline().lsn));
+    }
+
     Result<Point> step(const PointText& text) {
-        if (text.timeline_number || !text.timeline_hex.empty()) {
-            const Result<TimelineId> id = timeline(text);
-            if (!id.ok()) return id.status();
-            path_ = line_of(*id);
-        }
-        if (text.lsn == Lsn(0)) return store_.baseline();
-        if (text.lsn < store_.baseline().lsn) return before_history();
+        if (names_timeline(text)) EVERSTEP_TRY(go_to_timeline(text));
+        while (text.lsn < store_->baseline().lsn && go_below()) continue;
+        if (text.lsn == Lsn(0)) return store_->baseline();
+        if (text.lsn < store_->baseline().lsn) return before_history();
         return point_on(path_, text.lsn);
     }
 
-    Result<TimelineId> timeline(const PointText& text) const {
-        std::vector<TimelineId> found;
-        for (const journal::TimelineInfo& one : store_.timelines()) {
+    static bool names_timeline(const PointText& text) {
+        return text.timeline_number || !text.timeline_hex.empty();
+    }
+
+    // On the way to a branch: to the history that it branched from. False: this is the group's.
+    bool go_below() {
+        const auto branch =
+            context_.branches == nullptr ? nullptr : context_.branches->branch_of(source_.get());
+        if (!branch) return false;
+        path_ = branch->base();
+        go_to_history(branch->below());
+        return true;
+    }
+
+    void go_to_history(std::shared_ptr<const HistorySource> source) {
+        source_ = std::move(source);
+        store_ = &source_->store();
+    }
+
+    Status go_to_timeline(const PointText& text) {
+        struct Found {
+            TimelineId id;
+            std::shared_ptr<const HistorySource> source;
+        };
+        std::vector<Found> found;
+        const auto look = [&](const journal::TimelineInfo& one,
+                              const std::shared_ptr<const HistorySource>& source) {
             const bool same = text.timeline_number ? one.number == *text.timeline_number
                                                    : one.id.hex().starts_with(text.timeline_hex);
-            if (same) found.push_back(one.id);
+            if (same) found.push_back({one.id, source});
+        };
+        for (const journal::TimelineInfo& one : store_->timelines()) look(one, source_);
+        if (context_.branches != nullptr) {
+            for (const auto& [id, entry] : context_.branches->all()) {
+                if (!entry.branch) continue;
+                for (const journal::TimelineInfo& one : entry.branch->store().timelines())
+                    if (entry.branch->owns(one.id)) look(one, entry.branch);
+            }
         }
-        if (found.size() == 1) return found.front();
-        if (found.empty()) {
-            return refused(what_, "this history has no such timeline");
+        if (found.empty()) return refused(what_, "this history has no such timeline");
+        if (found.size() > 1) {
+            std::string ids;
+            for (const Found& one : found)
+                ids += fmt::format("{}t:{}", ids.empty() ? "" : ", ", one.id.hex());
+            return refused(
+                what_,
+                fmt::format("several timelines are meant: {}; say which by t:HEX@step:N", ids));
         }
-        std::string ids;
-        for (const TimelineId& id : found)
-            ids += fmt::format("{}t:{}", ids.empty() ? "" : ", ", id.hex());
-        return refused(
-            what_, fmt::format("several timelines are meant: {}; say which by t:HEX@step:N", ids));
+        if (found.front().source != source_) go_to_history(found.front().source);
+        path_ = line_of(found.front().id);
+        return {};
     }
 
     // The whole line of a timeline, its end left open: the store knows where it ends.
     journal::View line_of(TimelineId id) const {
-        const std::vector<journal::TimelineInfo> all = store_.timelines();
+        const std::vector<journal::TimelineInfo> all = store_->timelines();
         journal::View view;
         view.timeline = id;
         view.at = {Lsn(std::numeric_limits<std::uint64_t>::max()), 0};
@@ -99,29 +142,42 @@ class Resolver {
     }
 
     Result<Point> mark(const std::string& name) {
-        const std::vector<journal::Mark> marks = store_.marks();
-        const auto found = std::find_if(marks.begin(), marks.end(),
-                                        [&](const journal::Mark& one) { return one.name == name; });
-        if (found == marks.end()) {
+        std::optional<Point> at = marked(name);
+        if (!at && context_.branches != nullptr) {
+            const auto group = source_;
+            for (const auto& [id, entry] : context_.branches->all()) {
+                if (at || !entry.branch) continue;
+                go_to_history(entry.branch);
+                at = marked(name);
+            }
+            if (!at) go_to_history(group);
+        }
+        if (!at) {
             const bool number = name.find_first_not_of("0123456789") == std::string::npos;
             return Status(
                 ErrorCode::not_found,
                 fmt::format("point '{}': no mark is named '{}'; `everstep marks` lists them{}",
                             what_, name, number ? ", and that step is step:" + name : ""));
         }
-        if (!on_path(path_, found->at)) path_ = line_of(found->at.timeline);
-        return found->at;
+        if (!on_path(path_, *at)) path_ = line_of(at->timeline);
+        return *at;
+    }
+
+    [[nodiscard]] std::optional<Point> marked(const std::string& name) const {
+        for (const journal::Mark& mark : store_->marks())
+            if (mark.name == name) return mark.at;
+        return std::nullopt;
     }
 
     Result<Point> at_time(WallTime time) {
-        const Result<Lsn> lsn = store_.step_at_time(path_, time);
+        const Result<Lsn> lsn = store_->step_at_time(path_, time);
         if (!lsn.ok()) return lsn.status().with_context(fmt::format("point '{}'", what_));
         // Between a gap's last consistent step and its end lies no step that this time could mean.
-        for (const journal::Gap& gap : gaps_between(store_, path_, *lsn, path_.at.lsn)) {
+        for (const journal::Gap& gap : gaps_between(*store_, path_, *lsn, path_.at.lsn)) {
             if (gap.from.lsn > *lsn) continue;
             if (gap.from.lsn < *lsn || time > time_of(gap.from)) return in_gap(gap);
         }
-        for (const journal::Thinned& thinned : store_.thinned()) {
+        for (const journal::Thinned& thinned : store_->thinned()) {
             const bool behind = thinned.from.lsn == *lsn && on_path(path_, thinned.to);
             if (behind && time > time_of(thinned.from)) return in_thinned(thinned);
         }
@@ -129,15 +185,18 @@ class Resolver {
     }
 
     WallTime time_of(Point at) const {
-        const Result<journal::StepInfo> step = store_.step(path_, at.lsn);
+        const Result<journal::StepInfo> step = store_->step(path_, at.lsn);
         if (step.ok()) return step->step_time;
-        const Result<journal::Tip> tip = store_.tip_at(at);
+        const Result<journal::Tip> tip = store_->tip_at(at);
         return tip.ok() ? tip->step_time : WallTime::max();
     }
 
     Result<Point> shifted(Point from, const PointText& text) {
         const std::uint64_t lsn = from.lsn.value();
-        const Lsn oldest = store_.baseline().lsn;
+        while (!text.forward && text.shift <= lsn &&
+               Lsn(lsn - text.shift) < store_->baseline().lsn && go_below())
+            continue;
+        const Lsn oldest = store_->baseline().lsn;
         if (!text.forward && (text.shift > lsn || Lsn(lsn - text.shift) < oldest)) {
             return before_history();
         }
@@ -147,22 +206,22 @@ class Resolver {
         }
         const Lsn to(text.forward ? lsn + text.shift : lsn - text.shift);
         const auto gaps =
-            gaps_between(store_, path_, std::min(from.lsn, to), std::max(from.lsn, to));
+            gaps_between(*store_, path_, std::min(from.lsn, to), std::max(from.lsn, to));
         if (!gaps.empty()) return in_gap(gaps.front(), "reaches across");
         return point_on(path_, to);
     }
 
     Result<Point> checked(Point at) {
         if (at.lsn > path_.at.lsn) return after_head();
-        for (const journal::Gap& gap : gaps_between(store_, path_, at.lsn, path_.at.lsn)) {
+        for (const journal::Gap& gap : gaps_between(*store_, path_, at.lsn, path_.at.lsn)) {
             if (gap.from.lsn < at.lsn) return in_gap(gap);
         }
-        std::optional<journal::Gap> open = store_.gap_open();
-        if (open && open->from.lsn < at.lsn && on_path(store_.view_at_tip(), at)) {
+        std::optional<journal::Gap> open = store_->gap_open();
+        if (open && open->from.lsn < at.lsn && on_path(store_->view_at_tip(), at)) {
             open->to = {};
             return in_gap(*open);
         }
-        const Result<journal::View> view = store_.view(at);
+        const Result<journal::View> view = store_->view(at);
         if (!view.ok()) return view.status().with_context(fmt::format("point '{}'", what_));
         return at;
     }
@@ -174,16 +233,17 @@ class Resolver {
             if (!named.ok()) return named.status();
             volume = *named;
         }
-        const Result<journal::View> view = store_.view(at);
+        const Result<journal::View> view = store_->view(at);
         if (!view.ok()) return view.status();
-        const auto found = store_.flush_before(*view, volume);
+        const auto found = store_->flush_before(*view, volume);
         if (!found.ok()) return found.status();
         const std::optional<Lsn> flush = *found;
+        if (!flush && go_below()) return flushed(point_on(path_, path_.at.lsn), text);
         if (!flush) {
-            return refused(
-                what_, fmt::format("no flush mark lies at or before {}", format_point(at, store_)));
+            return refused(what_, fmt::format("no flush mark lies at or before {}",
+                                              format_point(at, *context_.store)));
         }
-        const auto gaps = gaps_between(store_, *view, *flush, at.lsn);
+        const auto gaps = gaps_between(*store_, *view, *flush, at.lsn);
         if (!gaps.empty()) return in_gap(gaps.back(), "reaches across");
         return point_on(*view, *flush);
     }
@@ -200,20 +260,20 @@ class Resolver {
 
     Status before_history() const {
         return refused(what_, fmt::format("before history; the oldest point is {}",
-                                          format_point(store_.baseline(), store_)));
+                                          format_point(store_->baseline(), *context_.store)));
     }
     Status after_head() const {
         return refused(what_, fmt::format("after head; the newest point is {}",
-                                          format_point(store_.consistent(), store_)));
+                                          format_point(store_->consistent(), *context_.store)));
     }
     Status in_thinned(const journal::Thinned& thinned) const {
         return refused(what_, fmt::format("thinned: only kept steps are left there; the nearest "
                                           "points are {} before and {} behind",
-                                          format_point(thinned.from, store_),
-                                          format_point(thinned.to, store_)));
+                                          format_point(thinned.from, *context_.store),
+                                          format_point(thinned.to, *context_.store)));
     }
     Status in_gap(const journal::Gap& gap, std::string_view how = "inside") const {
-        const std::string before = format_point(gap.from, store_);
+        const std::string before = format_point(gap.from, *context_.store);
         if (gap.to.timeline.nil()) {
             return refused(what_,
                            fmt::format("{} a gap that is still open ({}); the nearest point before "
@@ -222,12 +282,13 @@ class Resolver {
         }
         return refused(
             what_, fmt::format("{} a gap ({}); the nearest points are {} before and {} behind", how,
-                               gap.reason, before, format_point(gap.to, store_)));
+                               gap.reason, before, format_point(gap.to, *context_.store)));
     }
 
     std::string_view what_;
     const PointContext& context_;
-    const journal::Store& store_;
+    const journal::Store* store_;
+    std::shared_ptr<const HistorySource> source_;  // of the store, where there are branches
     journal::View path_;
 };
 
@@ -240,6 +301,16 @@ Result<Point> resolve_point(std::string_view expression, const PointContext& con
         return refused(expression, "there is no history yet");
     }
     return Resolver(expression, context).resolve(*text);
+}
+
+Result<PlacedPoint> resolve_placed(std::string_view expression, const PointContext& context) {
+    const Result<PointText> text = parse_point(expression);
+    if (!text.ok()) return text.status();
+    if (!context.store->has_history()) return refused(expression, "there is no history yet");
+    Resolver resolver(expression, context);
+    const Result<Point> point = resolver.resolve(*text);
+    if (!point.ok()) return point.status();
+    return PlacedPoint{*point, resolver.source()};
 }
 
 std::string format_point(Point point, const journal::Store& store) {

@@ -16,8 +16,9 @@ constexpr std::size_t kHexDigitsMax = 32;
 Status not_a_point(std::string_view expression, std::string_view why) {
     return {ErrorCode::usage,
             fmt::format(
-                "point '{}': {}; wanted head, step:N, T@step:N, t:HEX@step:N, a mark's name (each "
-                "may have ~N, a name +N too), an RFC 3339 time, or ago:90s; any of them may end "
+                "point '{}': {}; wanted head, step:N, T@step:N, t:HEX@step:N (or @head), a mark's "
+                "name (each may have ~N, a name +N too), an RFC 3339 time, or ago:90s; any of them "
+                "may end "
                 "in ^flush or ^flush:VOLUME",
                 expression, why)};
 }
@@ -48,7 +49,9 @@ class Parser {
         if (at != std::string_view::npos) {
             EVERSTEP_TRY(take_timeline(rest_.substr(0, at)));
             rest_.remove_prefix(at + 1);
-            if (!rest_.starts_with("step:")) return error("only step:N may follow a timeline");
+            if (rest_ == "head") return std::move(point_);
+            if (!rest_.starts_with("step:"))
+                return error("only step:N or head may follow a timeline");
         }
         if (rest_.starts_with("step:")) return take_step();
         if (const Status name = check_mark_name(rest_); !name.ok()) return error("no such form");

@@ -15,8 +15,8 @@ struct PointText {
     enum class Base : std::uint8_t { head, step, mark, time, ago };
     Base base = Base::head;
     Lsn lsn;                                       // step
-    std::optional<std::uint64_t> timeline_number;  // step: 3@step:N
-    std::string timeline_hex;                      // step: t:HEX@step:N, lower case
+    std::optional<std::uint64_t> timeline_number;  // step, head: 3@step:N
+    std::string timeline_hex;                      // step, head: t:HEX@step:N, lower case
     std::string mark;
     WallTime time;
     std::chrono::nanoseconds ago{};

@@ -5,6 +5,7 @@
 #include "common/net/worker_pool.hpp"
 #include "journal/lmdb_catalogue.hpp"
 #include "standby/apply.hpp"
+#include "standby/branches.hpp"
 #include "standby/content.hpp"
 #include "standby/journal_stage.hpp"
 #include "standby/keeper.hpp"
@@ -29,6 +30,7 @@ struct Standby::Impl {
     std::unique_ptr<JournalStage> journal;
     std::unique_ptr<Keeper> keeper;
     std::unique_ptr<net::WorkerPool> readers;
+    std::unique_ptr<Branches> branches;
 };
 
 namespace {
@@ -77,6 +79,7 @@ Standby::Standby() : impl_(std::make_unique<Impl>()) {}
 Standby::~Standby() {
     if (impl_->notices) impl_->notices->silence();
     stop();
+    impl_->branches.reset();
     impl_->readers.reset();
 }
 
@@ -130,8 +133,36 @@ Result<std::unique_ptr<Standby>> Standby::open(const StandbyOptions& options, ne
                                   on_the_loop});
     impl.apply->start();
     impl.journal->start();
+    // Before retention: they hold what lies below them.
+    standby->open_branches();
     start_keeper(impl);
     return standby;
+}
+
+void Standby::open_branches() {
+    Impl& impl = *impl_;
+    Branches::Options options;
+    options.group = this;
+    options.each.files = impl.options.files;
+    options.each.clock = impl.options.clock;
+    options.each.directory = impl.options.branches;
+    options.each.group = impl.options.group;
+    options.each.node = impl.options.node;
+    options.each.reserve_bytes = impl.options.reserve_bytes;
+    for (const VolumeFile& volume : impl.options.volumes)
+        options.each.volume_bytes.push_back(volume.size);
+    options.each.event = [notices = impl.notices.get()](std::string kind, std::string text) {
+        notices->event(std::move(kind), std::move(text));
+    };
+    options.each.on_the_loop = [notices = impl.notices.get()](std::function<void()> callback) {
+        notices->answer(std::move(callback));
+    };
+    impl.branches = std::make_unique<Branches>(std::move(options));
+    if (!impl.options.branches.empty() && impl.store->has_history()) impl.branches->open();
+}
+
+Branches& Standby::branches() const {
+    return *impl_->branches;
 }
 
 void Standby::start_keeper(Impl& impl) {
@@ -160,9 +191,11 @@ void Standby::set_serving(bool serving) {
 
 void Standby::set_limits(const journal::KeepLimits& limits, ByteCount reserve_bytes) {
     impl_->keeper->set_limits(limits, reserve_bytes);
+    impl_->branches->set_reserve(reserve_bytes);
 }
 
 void Standby::stop() {
+    if (impl_->branches) impl_->branches->stop();
     if (impl_->keeper) impl_->keeper->stop();
     // The journal first: what it makes durable may still be applied.
     if (impl_->journal) impl_->journal->stop();

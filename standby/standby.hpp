@@ -23,11 +23,7 @@
 #include "common/base/clock.hpp"
 #include "common/base/value.hpp"
 #include "common/net/loop.hpp"
-#include "journal/store.hpp"
-
-namespace everstep::net {
-class WorkerPool;
-}
+#include "standby/local_history.hpp"
 
 namespace everstep::standby {
 
@@ -40,6 +36,7 @@ struct VolumeFile {
 struct StandbyOptions {
     io::FileSystem* files = nullptr;
     std::string directory;  // of the store
+    std::string branches;   // directory of the branches over it
     Uuid group;
     std::string node;
     std::vector<VolumeFile> volumes;
@@ -55,23 +52,24 @@ struct StandbyEvents {
     std::function<void(std::string kind, std::string text)> on_event;  // for `everstep events`
 };
 
+class Branches;
 class Replica;
 
-class Standby {
+class Standby final : public LocalHistory {
   public:
     // Opens store and replica (exclusive lock), recovers, redoes a half-written batch, starts the
     // threads. Errors name the file: another size, locked by another process, damage.
     [[nodiscard]] static Result<std::unique_ptr<Standby>> open(const StandbyOptions& options,
                                                                net::Loop& loop,
                                                                StandbyEvents events);
-    ~Standby();  // stop() first
+    ~Standby() override;  // stop() first
     // Ends both threads: what was pushed is durable, the running batch is finished, low = high.
     // Blocks.
     void stop();
 
     // ---- facts, any thread
-    [[nodiscard]] const journal::Store& store() const;
-    [[nodiscard]] const journal::ReplicaReader& replica() const;
+    [[nodiscard]] const journal::Store& store() const override;
+    [[nodiscard]] const journal::ReplicaReader& replica() const override;
     // The newest step all of whose writes are in the raw replica (flushed or not).
     [[nodiscard]] Lsn applied() const;
     [[nodiscard]] std::uint64_t queued_bytes() const;  // pushed, not yet durable
@@ -80,13 +78,14 @@ class Standby {
     [[nodiscard]] Status journal_failure() const;
     // There is less room than the reserve: nothing more is acknowledged, and what a node that
     // serves through the store would write is refused. Goes away by itself.
-    [[nodiscard]] bool full() const;
+    [[nodiscard]] bool full() const override;
     // The node serves through the store, or not any more (keeper.hpp).
     void set_serving(bool serving);
     void set_limits(const journal::KeepLimits& limits, ByteCount reserve_bytes);
     [[nodiscard]] const StandbyOptions& options() const;
-    [[nodiscard]] const Replica& images() const;           // replica(), as what it is
-    [[nodiscard]] net::WorkerPool& readers() const;        // for reads that may be cold
+    [[nodiscard]] Branches& branches() const;     // the loop's thread
+    [[nodiscard]] const Replica& images() const;  // replica(), as what it is
+    [[nodiscard]] net::WorkerPool& readers() const override;
     void event(std::string kind, std::string text) const;  // for `everstep events`; any thread
     // Runs it on the loop, unless the standby is gone by then.
     void on_loop(std::function<void()> callback) const;
@@ -112,10 +111,9 @@ class Standby {
     void begin_history(std::vector<journal::TimelineInfo> timelines, journal::Tip base,
                        std::function<void(Status)> done);
 
-    // ---- a promoted node's own frames. Any thread; `done` runs on the journal thread.
-    // Readable at the tip when done. Blocks while kLocalBytesMax (journal_stage.hpp) are queued.
-    void append_local(FramePtr frame, std::function<void(Status)> done);
-    void sync_local(std::function<void(Status)> done);  // everything appended before is durable
+    // ---- a promoted node's own frames
+    void append_local(FramePtr frame, std::function<void(Status)> done) override;
+    void sync_local(std::function<void(Status)> done) override;
 
     // ---- stage 8
     // Moves the replica to `target` and holds it there / back to the head and applies live again.
@@ -131,6 +129,7 @@ class Standby {
     Standby();
     struct Impl;
     static void start_keeper(Impl& impl);
+    void open_branches();
     std::unique_ptr<Impl> impl_;
 };
 

@@ -8,14 +8,20 @@
 namespace everstep::standby::testing {
 
 Image read_step(const Standby& standby, Point at) {
-    const auto view = standby.store().view(at);
+    std::vector<ByteCount> sizes;
+    for (const VolumeFile& volume : standby.options().volumes) sizes.push_back(volume.size);
+    return read_step(standby, sizes, at);
+}
+
+Image read_step(const HistorySource& source, std::span<const ByteCount> sizes, Point at) {
+    const auto view = source.store().view(at);
     EXPECT_TRUE(view.ok()) << view.status().message();
     if (!view.ok()) return {};
     Image image;
-    for (std::size_t v = 0; v < standby.options().volumes.size(); ++v) {
-        std::vector<std::byte>& to = image.emplace_back(standby.options().volumes[v].size.value());
+    for (std::size_t v = 0; v < sizes.size(); ++v) {
+        std::vector<std::byte>& to = image.emplace_back(sizes[v].value());
         const Status status =
-            standby.store().read(*view, standby.replica(), VolumeIndex(v), ByteOffset(0), to);
+            source.store().read(*view, source.replica(), VolumeIndex(v), ByteOffset(0), to);
         EXPECT_TRUE(status.ok()) << status.message();
         if (!status.ok()) return {};
     }

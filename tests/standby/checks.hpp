@@ -8,6 +8,8 @@ namespace everstep::standby::testing {
 // The whole content of a step through the reading function; empty on an error (which fails the
 // test).
 [[nodiscard]] Image read_step(const Standby& standby, Point at);
+[[nodiscard]] Image read_step(const HistorySource& source, std::span<const ByteCount> sizes,
+                              Point at);
 // The files as they lie on disk.
 [[nodiscard]] Image read_files(const std::vector<VolumeFile>& volumes);
 // "" or where the first difference lies.

@@ -141,12 +141,17 @@ journal::TimelineInfo HistoryMaker::branch(Lsn at) {
     next.branch_seq = holds.seq;
     next.number = timeline().number + 1;
     next.node = "alpha";
+    follow(next);
+    return next;
+}
+
+void HistoryMaker::follow(const journal::TimelineInfo& next) {
+    const Point from{next.parent, next.branch_lsn};
     while (timelines_.back().id != from.timeline) timelines_.pop_back();
     timelines_.push_back(next);
-    tip_ = holds;
-    tip_.point = {next.id, at};
+    tip_ = tips_.at(from);
+    tip_.point = {next.id, next.branch_lsn};
     now_ = images_.at(from);
-    return next;
 }
 
 void HistoryMaker::lose_writes(std::size_t count, Lsn skip_to) {

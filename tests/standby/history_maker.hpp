@@ -28,6 +28,8 @@ class HistoryMaker {
     void keep_no_images() { keep_images_ = false; }
     // A new timeline from a step of this one; the maker goes on there.
     [[nodiscard]] journal::TimelineInfo branch(Lsn at);
+    // One that another made, from a step of this one.
+    void follow(const journal::TimelineInfo& next);
     // Writes that happen and are lost on the way (what a gap is): only the image knows them.
     void lose_writes(std::size_t count, Lsn skip_to);
     // The whole content of now as frames of kind resync.

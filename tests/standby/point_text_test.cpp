@@ -26,6 +26,9 @@ TEST(PointText, StepsOnTimelines) {
     EXPECT_EQ(parsed("step:0").lsn, Lsn(0));
     EXPECT_EQ(parsed("3@step:1234").timeline_number, 3U);
     EXPECT_EQ(parsed("t:0123ABCD@step:7").timeline_hex, "0123abcd");
+    EXPECT_EQ(parsed("t:0123ABCD@head~2").base, Base::head);
+    EXPECT_EQ(parsed("t:0123ABCD@head~2").timeline_hex, "0123abcd");
+    EXPECT_EQ(parsed("3@head").timeline_number, 3U);
     EXPECT_EQ(parsed("t:0123456789abcdef0123456789abcdef@step:7").timeline_hex.size(), 32U);
     EXPECT_EQ(parsed("step:9~2").shift, 2U);
 }

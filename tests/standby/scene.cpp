@@ -70,6 +70,7 @@ Status Scene::open() {
         StandbyOptions options;
         options.files = options_.files;
         options.directory = directory_ + "/store";
+        options.branches = directory_ + "/branches";
         options.group = group_;
         options.node = "beta";
         options.volumes = volumes_;

@@ -1,0 +1,321 @@
+#include "standby/branch.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "common/net/worker_pool.hpp"
+#include "journal/lmdb_catalogue.hpp"
+#include "standby/journal_stage.hpp"
+#include "standby/keeper.hpp"
+
+namespace everstep::standby {
+namespace {
+
+// Of each branch, of which there may be many: less than a group's store takes.
+constexpr ByteCount kSegmentBytes{16ULL << 20};
+constexpr ByteCount kRecentFrameBytes{4ULL << 20};
+constexpr std::size_t kReaderThreads = 1;
+constexpr std::size_t kExtentsAtOnce = 1024;
+
+// A step of the store below, in the place of an image.
+class StepBelow final : public journal::ReplicaReader {
+  public:
+    StepBelow(Branch::Below below, journal::View view, std::vector<ByteCount> volume_bytes)
+        : below_(std::move(below)),
+          view_(std::move(view)),
+          volume_bytes_(std::move(volume_bytes)) {}
+
+    [[nodiscard]] Status read(VolumeIndex volume, ByteOffset offset,
+                              MutableBytes to) const override {
+        const std::uint64_t size = volume_bytes_[volume.value()].value();
+        const std::uint64_t inside =
+            std::min<std::uint64_t>(to.size(), size - std::min(size, offset.value()));
+        std::fill(to.begin() + static_cast<std::ptrdiff_t>(inside), to.end(), std::byte{0});
+        if (inside == 0) return {};
+        return below_->store().read(view_, below_->replica(), volume, offset, to.first(inside));
+    }
+
+    [[nodiscard]] Result<std::vector<io::DataExtent>> extents(VolumeIndex volume, ByteOffset offset,
+                                                              ByteCount length) const override {
+        std::vector<io::DataExtent> out;
+        const ByteOffset end = offset + length.value();
+        while (offset < end) {
+            const auto found = below_->store().block_status(
+                view_, below_->replica(), volume, offset, ByteCount(end - offset), kExtentsAtOnce);
+            if (!found.ok()) return found.status();
+            if (found->empty())
+                return Status(ErrorCode::internal, "no block status of a range of the step below");
+            for (const BlockExtent& extent : *found) {
+                const std::uint64_t count = std::min(extent.length, end - offset);
+                out.push_back({offset, ByteCount(count), extent.zero});
+                offset = offset + count;
+            }
+        }
+        return out;
+    }
+
+    [[nodiscard]] const journal::View& view() const { return view_; }
+
+  private:
+    Branch::Below below_;
+    journal::View view_;
+    std::vector<ByteCount> volume_bytes_;
+};
+
+// The timelines of the way to a timeline, parents first.
+std::vector<journal::TimelineInfo> ancestors_of(const journal::Store& store, TimelineId id) {
+    const std::vector<journal::TimelineInfo> all = store.timelines();
+    std::vector<journal::TimelineInfo> way;
+    for (auto one = all.rbegin(); one != all.rend(); ++one) {
+        if (one->id != id) continue;
+        way.insert(way.begin(), *one);
+        id = one->parent;
+    }
+    return way;
+}
+
+Result<journal::TimelineInfo> timeline_from(const journal::Store& store, Point at,
+                                            const std::string& node) {
+    const Result<journal::Tip> tip = store.tip_at(at);
+    if (!tip.ok()) return tip.status();
+    journal::TimelineInfo next;
+    next.id = TimelineId::random();
+    next.parent = at.timeline;
+    next.branch_lsn = at.lsn;
+    next.branch_hash = tip->hash;
+    next.branch_seq = tip->seq;
+    next.node = node;
+    for (const journal::TimelineInfo& one : store.timelines())
+        if (one.id == at.timeline) next.number = one.number + 1;
+    return next;
+}
+
+Status append_new_timeline(journal::Store& store, Point at, const std::string& node) {
+    const Result<journal::TimelineInfo> next = timeline_from(store, at, node);
+    if (!next.ok()) return next.status();
+    EVERSTEP_TRY(store.append_timeline(*next));
+    return store.sync();
+}
+
+Status remove_tree(io::FileSystem& files, const std::string& directory) {
+    const auto there = files.exists(directory);
+    if (!there.ok() || !*there) return there.status();
+    const auto names = files.list(directory);
+    if (!names.ok()) return names.status();
+    for (const std::string& name : *names) EVERSTEP_TRY(files.remove(directory + "/" + name));
+    return files.remove(directory);
+}
+
+}  // namespace
+
+struct Branch::Impl {
+    BranchOptions options;
+    BranchRecord record;
+    Below below;
+    journal::HoldPtr hold;
+    std::vector<TimelineId> inherited;
+    std::unique_ptr<StepBelow> step;
+    std::unique_ptr<journal::LmdbCatalogue> catalogue;  // the store's: outlives it
+    std::unique_ptr<journal::Store> store;
+    std::unique_ptr<JournalStage> journal;
+    std::unique_ptr<Keeper> keeper;
+    std::unique_ptr<net::WorkerPool> readers;
+
+    [[nodiscard]] std::string store_directory() const { return options.directory + "/store"; }
+    [[nodiscard]] Status save() const {
+        return save_branch(*options.files, options.directory, record);
+    }
+};
+
+Branch::Branch() : impl_(std::make_unique<Impl>()) {}
+
+Branch::~Branch() {
+    stop();
+    impl_->readers.reset();
+}
+
+Result<std::shared_ptr<Branch>> Branch::make(const BranchOptions& options, Below below,
+                                             BranchRecord record) {
+    EVERSTEP_TRY(drop(*options.files, options.directory));
+    EVERSTEP_TRY(options.files->make_directory(options.directory));
+    std::shared_ptr<Branch> branch(new Branch());
+    branch->impl_->below = std::move(below);
+    branch->impl_->record = std::move(record);
+    EVERSTEP_TRY(branch->open_store(options));
+    EVERSTEP_TRY(branch->begin());
+    branch->impl_->record.clean = false;
+    EVERSTEP_TRY(branch->impl_->save());
+    branch->start();
+    return branch;
+}
+
+Result<std::shared_ptr<Branch>> Branch::open(const BranchOptions& options, Below below,
+                                             BranchRecord record) {
+    std::shared_ptr<Branch> branch(new Branch());
+    Impl& impl = *branch->impl_;
+    impl.below = std::move(below);
+    impl.record = std::move(record);
+    EVERSTEP_TRY(branch->open_store(options));
+    const Point tip = impl.store->tip().point;
+    const std::vector<journal::TimelineInfo> timelines = impl.store->timelines();
+    const bool written = !timelines.empty() && timelines.back().id == tip.timeline &&
+                         timelines.back().branch_lsn < tip.lsn;
+    if (!impl.record.clean && written)
+        EVERSTEP_TRY(append_new_timeline(*impl.store, tip, options.node));
+    impl.record.clean = false;
+    EVERSTEP_TRY(impl.save());
+    branch->start();
+    return branch;
+}
+
+Status Branch::open_store(const BranchOptions& options) {
+    Impl& impl = *impl_;
+    impl.options = options;
+    auto hold = impl.below->store().hold(impl.record.base, journal::HoldKind::lasting);
+    if (!hold.ok()) return hold.status();
+    impl.hold = std::move(*hold);
+    auto view = impl.below->store().view(impl.record.base);
+    if (!view.ok()) return view.status();
+    for (const auto& one : ancestors_of(impl.below->store(), impl.record.base.timeline))
+        impl.inherited.push_back(one.id);
+    impl.step = std::make_unique<StepBelow>(impl.below, std::move(*view), options.volume_bytes);
+
+    impl.catalogue =
+        std::make_unique<journal::LmdbCatalogue>(*options.files, impl.store_directory());
+    journal::StoreOptions store_options;
+    store_options.directory = impl.store_directory();
+    store_options.group = options.group;
+    store_options.volume_bytes = options.volume_bytes;
+    store_options.segment_bytes = kSegmentBytes;
+    store_options.clock = options.clock;
+    store_options.catalogue = impl.catalogue.get();
+    store_options.recent_frame_bytes = kRecentFrameBytes;
+    std::vector<std::string> report;
+    auto store = journal::Store::open(*options.files, store_options, report);
+    for (const std::string& line : report) options.event("store-recovered", line);
+    if (!store.ok()) return store.status();
+    impl.store = std::move(*store);
+    return {};
+}
+
+Status Branch::begin() {
+    const journal::Store& below = impl_->below->store();
+    const Point base = impl_->record.base;
+    const Result<journal::Tip> tip = below.tip_at(base);
+    if (!tip.ok()) return tip.status();
+    EVERSTEP_TRY(impl_->store->begin_history(ancestors_of(below, base.timeline), *tip));
+    return append_new_timeline(*impl_->store, base, impl_->options.node);
+}
+
+void Branch::start() {
+    Impl& impl = *impl_;
+    const auto event = impl.options.event;
+    impl.readers = std::make_unique<net::WorkerPool>(kReaderThreads);
+    impl.journal = std::make_unique<JournalStage>(
+        *impl.store, JournalHooks{[] {},
+                                  [event, id = impl.record.id](const Status& status) {
+                                      event("journal-failed",
+                                            fmt::format("export {}: {}", id, status.message()));
+                                  },
+                                  impl.options.on_the_loop});
+    impl.journal->start();
+    KeeperOptions keep;
+    keep.files = impl.options.files;
+    keep.directory = impl.store_directory();
+    keep.reserve_bytes = impl.options.reserve_bytes;
+    keep.segment_bytes = kSegmentBytes;
+    keep.keeps_all = true;
+    impl.keeper =
+        std::make_unique<Keeper>(*impl.store, *impl.step, keep, KeeperHooks{event, [](bool) {}});
+    impl.keeper->serve(true);
+    impl.keeper->start();
+}
+
+void Branch::stop() {
+    Impl& impl = *impl_;
+    if (!impl.journal) return;
+    impl.keeper->stop();
+    impl.journal->stop();
+    impl.record.clean = impl.journal->failure().ok();
+    impl.journal.reset();
+    impl.keeper.reset();
+    if (!impl.record.clean) return;
+    const Status saved = impl.save();
+    if (!saved.ok()) impl.options.event("alarm-stop", saved.message());
+}
+
+Status Branch::drop(io::FileSystem& files, const std::string& directory) {
+    const auto there = files.exists(directory);
+    if (!there.ok() || !*there) return there.status();
+    const auto known = files.exists(directory + "/branch");
+    if (!known.ok()) return known.status();
+    if (*known) {  // from here on it is none any more
+        EVERSTEP_TRY(files.remove(directory + "/branch"));
+        EVERSTEP_TRY(files.sync_directory(directory));
+    }
+    EVERSTEP_TRY(remove_tree(files, directory + "/store"));
+    return remove_tree(files, directory);
+}
+
+const BranchRecord& Branch::record() const {
+    return impl_->record;
+}
+
+const Branch::Below& Branch::below() const {
+    return impl_->below;
+}
+
+const journal::View& Branch::base() const {
+    return impl_->step->view();
+}
+
+bool Branch::owns(const TimelineId& timeline) const {
+    if (std::find(impl_->inherited.begin(), impl_->inherited.end(), timeline) !=
+        impl_->inherited.end())
+        return false;
+    const std::vector<journal::TimelineInfo> all = impl_->store->timelines();
+    return std::any_of(all.begin(), all.end(),
+                       [&](const journal::TimelineInfo& one) { return one.id == timeline; });
+}
+
+void Branch::branch_off(Point at, std::function<void(Status)> done) {
+    journal_task([at, node = impl_->options.node](
+                     journal::Store& store) { return append_new_timeline(store, at, node); },
+                 std::move(done));
+}
+
+void Branch::set_reserve(ByteCount reserve_bytes) {
+    impl_->keeper->set_limits({}, reserve_bytes);
+}
+
+void Branch::journal_task(std::function<Status(journal::Store&)> task,
+                          std::function<void(Status)> done) {
+    impl_->journal->push_task(std::move(task), std::move(done));
+}
+
+const journal::Store& Branch::store() const {
+    return *impl_->store;
+}
+
+const journal::ReplicaReader& Branch::replica() const {
+    return *impl_->step;
+}
+
+net::WorkerPool& Branch::readers() const {
+    return *impl_->readers;
+}
+
+void Branch::append_local(FramePtr frame, std::function<void(Status)> done) {
+    impl_->journal->push_local(std::move(frame), std::move(done));
+}
+
+void Branch::sync_local(std::function<void(Status)> done) {
+    impl_->journal->push_sync(std::move(done));
+}
+
+bool Branch::full() const {
+    return impl_->keeper->full();
+}
+
+}  // namespace everstep::standby

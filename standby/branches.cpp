@@ -1,0 +1,122 @@
+#include "standby/branches.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "standby/time_text.hpp"
+
+namespace everstep::standby {
+
+std::vector<std::uint64_t> branch_ids(const io::FileSystem& files, const std::string& directory) {
+    std::vector<std::uint64_t> ids;
+    const auto names = files.list(directory);
+    if (!names.ok()) return ids;  // none was ever made
+    for (const std::string& name : *names)
+        if (const auto id = parse_number(name)) ids.push_back(*id);
+    std::sort(ids.begin(), ids.end());
+    return ids;
+}
+
+Branches::Branches(Options options) : options_(std::move(options)) {}
+
+std::string Branches::directory_of(const std::string& id) const {
+    return options_.each.directory + "/" + id;
+}
+
+BranchOptions Branches::options_of(const std::string& id) const {
+    BranchOptions options = options_.each;
+    options.directory = directory_of(id);
+    return options;
+}
+
+// One over another has the larger id: what lies below is open when it is its turn.
+void Branches::open() {
+    for (const std::uint64_t id : branch_ids(*options_.each.files, options_.each.directory))
+        open_one(std::to_string(id));
+}
+
+void Branches::open_one(const std::string& id) {
+    Entry entry;
+    entry.record.id = id;
+    const Result<BranchRecord> record = load_branch(*options_.each.files, directory_of(id));
+    if (record.status().code() == ErrorCode::not_found) {
+        const Status dropped = Branch::drop(*options_.each.files, directory_of(id));
+        if (!dropped.ok()) options_.each.event("alarm-export", dropped.message());
+        return;
+    }
+    if (record.ok()) {
+        entry.record = *record;
+        auto opened = Branch::open(options_of(id), holder(record->base.timeline), *record);
+        entry.failed = opened.status();
+        if (opened.ok()) entry.branch = std::move(*opened);
+    } else {
+        entry.failed = record.status();
+    }
+    if (!entry.failed.ok())
+        options_.each.event("alarm-export",
+                            fmt::format("export {}: {}", id, entry.failed.message()));
+    all_[id] = std::move(entry);
+}
+
+Result<std::shared_ptr<Branch>> Branches::make(const BranchRecord& record,
+                                               const PlacedPoint& base) {
+    auto made = Branch::make(options_of(record.id), base.source, record);
+    if (!made.ok()) {
+        Branch::drop(*options_.each.files, directory_of(record.id))
+            .ignore("tried again at the next start");
+        return made.status();
+    }
+    all_[record.id] = {record, *made, {}};
+    return made;
+}
+
+Status Branches::drop(const std::string& id) {
+    const auto found = all_.find(id);
+    if (found == all_.end()) return {ErrorCode::not_found, "no branch " + id};
+    for (const auto& [other, entry] : all_) {
+        if (entry.branch == nullptr || entry.branch->below() != found->second.branch ||
+            found->second.branch == nullptr)
+            continue;
+        return {ErrorCode::refused,
+                fmt::format("export {} lies over export {}; drop that first", other, id)};
+    }
+    if (found->second.branch) found->second.branch->stop();
+    all_.erase(found);
+    return Branch::drop(*options_.each.files, directory_of(id));
+}
+
+void Branches::set_reserve(ByteCount reserve_bytes) {
+    options_.each.reserve_bytes = reserve_bytes;
+    for (auto& [id, entry] : all_)
+        if (entry.branch) entry.branch->set_reserve(reserve_bytes);
+}
+
+void Branches::stop() {
+    for (auto& [id, entry] : all_)
+        if (entry.branch) entry.branch->stop();
+}
+
+std::shared_ptr<Branch> Branches::find(const std::string& id) const {
+    const auto found = all_.find(id);
+    return found == all_.end() ? nullptr : found->second.branch;
+}
+
+std::shared_ptr<const HistorySource> Branches::holder(const TimelineId& timeline) const {
+    for (const auto& [id, entry] : all_)
+        if (entry.branch && entry.branch->owns(timeline)) return entry.branch;
+    return group();
+}
+
+std::shared_ptr<const HistorySource> Branches::group() const {
+    // Not owned: it outlives all that is given out here.
+    return {std::shared_ptr<void>(), options_.group};
+}
+
+std::shared_ptr<Branch> Branches::branch_of(const HistorySource* source) const {
+    for (const auto& [id, entry] : all_)
+        if (entry.branch.get() == source) return entry.branch;
+    return nullptr;
+}
+
+}  // namespace everstep::standby

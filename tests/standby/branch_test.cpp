@@ -1,0 +1,226 @@
+// Branches: writes over a step in a store of their own, over restarts, beside retention, cut short.
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <future>
+
+#include "checks.hpp"
+#include "standby/branches.hpp"
+
+namespace everstep::standby::testing {
+namespace {
+
+class OnAStep : public ::testing::Test {
+  protected:
+    void begin(journal::KeepLimits keep = {}) {
+        scene_ = std::make_unique<Scene>(
+            directory_.path(), group_,
+            SceneOptions{.segment_bytes = ByteCount(64U << 10), .keep = keep});
+        ASSERT_OK(scene_->open());
+        for (const VolumeFile& volume : scene_->volumes()) sizes_.push_back(volume.size);
+        maker_ = std::make_unique<HistoryMaker>(group_, sizes_, test_seed());
+        ASSERT_OK(scene_->begin(maker_->timeline()));
+    }
+    void push(int frames) {
+        for (int i = 0; i < frames; ++i) scene_->push(maker_->frame());
+        ASSERT_TRUE(scene_->wait_applied(maker_->head()));
+    }
+    Status make(const std::string& id, Point base, std::shared_ptr<Branch>& branch) {
+        Status status;
+        scene_->thread().on([&] {
+            Branches& branches = scene_->standby().branches();
+            BranchRecord record;
+            record.id = id;
+            record.base = base;
+            record.volumes = {"data"};
+            auto made = branches.make(record, {base, branches.holder(base.timeline)});
+            status = made.status();
+            if (made.ok()) branch = *made;
+        });
+        return status;
+    }
+    std::shared_ptr<Branch> find(const std::string& id) {
+        std::shared_ptr<Branch> branch;
+        scene_->thread().on([&] { branch = scene_->standby().branches().find(id); });
+        return branch;
+    }
+    Status drop(const std::string& id) {
+        Status status;
+        scene_->thread().on([&] { status = scene_->standby().branches().drop(id); });
+        return status;
+    }
+    // Appended and synced; `writer` has followed the branch's timeline.
+    static void write(Branch& branch, HistoryMaker& writer, int frames) {
+        for (int i = 0; i < frames; ++i) {
+            std::promise<Status> done;
+            branch.append_local(writer.frame(),
+                                [&](const Status& status) { done.set_value(status); });
+            ASSERT_OK(done.get_future().get());
+        }
+        std::promise<Status> synced;
+        branch.sync_local([&](const Status& status) { synced.set_value(status); });
+        ASSERT_OK(synced.get_future().get());
+    }
+    HistoryMaker writer_on(const Branch& branch, const HistoryMaker& below) {
+        HistoryMaker writer = below;
+        writer.follow(branch.store().timelines().back());
+        return writer;
+    }
+    void expect_all(const Branch& branch, const HistoryMaker& writer) {
+        for (const Point at : writer.points()) {
+            if (!branch.owns(at.timeline)) continue;
+            EXPECT_IMAGE(read_step(branch, sizes_, at), writer.image(at));
+        }
+    }
+    [[nodiscard]] std::string path_of(const std::string& id) const {
+        return directory_.path() + "/branches/" + id;
+    }
+
+    const TempDirectory directory_;
+    const Uuid group_ = Uuid::random();
+    std::vector<ByteCount> sizes_;
+    std::unique_ptr<Scene> scene_;
+    std::unique_ptr<HistoryMaker> maker_;
+};
+
+TEST_F(OnAStep, ItsStepsAndThoseOfTheGroupAreWhatWasWritten) {
+    begin();
+    push(40);
+    const Point base = maker_->point(Lsn(maker_->head().value() / 2));
+    std::shared_ptr<Branch> branch;
+    ASSERT_OK(make("1", base, branch));
+    HistoryMaker writer = writer_on(*branch, *maker_);
+    write(*branch, writer, 30);
+    push(40);
+    expect_all(*branch, writer);
+    EXPECT_IMAGE(read_step(*branch, sizes_, base), maker_->image(base));
+    for (const Point at : maker_->points())
+        EXPECT_IMAGE(read_step(scene_->standby(), at), maker_->image(at));
+}
+
+TEST_F(OnAStep, ACleanStopGoesOnOnTheSameTimelineAnotherDoesNot) {
+    begin();
+    push(20);
+    std::shared_ptr<Branch> branch;
+    ASSERT_OK(make("1", maker_->head_point(), branch));
+    HistoryMaker writer = writer_on(*branch, *maker_);
+    write(*branch, writer, 5);
+    const TimelineId first = writer.timeline().id;
+    branch.reset();
+    scene_->close();
+    ASSERT_OK(scene_->open());
+    branch = find("1");
+    ASSERT_NE(branch, nullptr);
+    EXPECT_EQ(branch->store().tip().point, writer.head_point());
+    write(*branch, writer, 5);
+    expect_all(*branch, writer);
+    // As after a kill -9: the record does not say that the stop was clean.
+    branch.reset();
+    scene_->close();
+    BranchRecord record = load_branch(io::system_files(), path_of("1")).value();
+    EXPECT_TRUE(record.clean);
+    record.clean = false;
+    ASSERT_OK(save_branch(io::system_files(), path_of("1"), record));
+    ASSERT_OK(scene_->open());
+    branch = find("1");
+    ASSERT_NE(branch, nullptr);
+    EXPECT_NE(branch->store().tip().point.timeline, first);
+    EXPECT_EQ(branch->store().tip().point.lsn, writer.head());
+    expect_all(*branch, writer);
+    writer.follow(branch->store().timelines().back());
+    write(*branch, writer, 5);
+    expect_all(*branch, writer);
+}
+
+TEST_F(OnAStep, RetentionLeavesWhatLiesBelowAlsoBehindAStart) {
+    journal::KeepLimits keep;
+    keep.keep_bytes = ByteCount(256U << 10);
+    begin(keep);
+    push(10);
+    const Point base = maker_->head_point();
+    std::shared_ptr<Branch> branch;
+    ASSERT_OK(make("1", base, branch));
+    HistoryMaker writer = writer_on(*branch, *maker_);
+    write(*branch, writer, 5);
+    branch.reset();
+    for (int turn = 0; turn < 3; ++turn) {
+        push(60);
+        scene_->close();
+        ASSERT_OK(scene_->open());
+        expect_all(*find("1"), writer);
+    }
+    EXPECT_LE(scene_->store().baseline().lsn, base.lsn);
+    // Dropped, it holds nothing any more.
+    ASSERT_OK(drop("1"));
+    push(60);
+    EXPECT_TRUE(eventually([&] { return base.lsn < scene_->store().baseline().lsn; }));
+}
+
+TEST_F(OnAStep, BranchesOverBranchesGoFromTheTop) {
+    begin();
+    push(20);
+    std::shared_ptr<Branch> lower;
+    ASSERT_OK(make("9", maker_->head_point(), lower));
+    HistoryMaker low = writer_on(*lower, *maker_);
+    write(*lower, low, 6);
+    std::shared_ptr<Branch> upper;
+    ASSERT_OK(make("10", low.point(low.head() - 2), upper));
+    HistoryMaker high = writer_on(*upper, low);
+    write(*upper, high, 6);
+    lower.reset();
+    upper.reset();
+    scene_->close();
+    ASSERT_OK(scene_->open());
+    expect_all(*find("9"), low);
+    expect_all(*find("10"), high);
+    EXPECT_EQ(drop("9").code(), ErrorCode::refused);
+    ASSERT_OK(drop("10"));
+    ASSERT_OK(drop("9"));
+    EXPECT_EQ(find("9"), nullptr);
+    EXPECT_TRUE(branch_ids(io::system_files(), directory_.path() + "/branches").empty());
+}
+
+TEST_F(OnAStep, WhatWasCutShortIsRemovedAndWhatIsDamagedStays) {
+    begin();
+    push(10);
+    std::shared_ptr<Branch> branch;
+    ASSERT_OK(make("1", maker_->head_point(), branch));
+    ASSERT_OK(make("2", maker_->head_point(), branch));
+    branch.reset();
+    scene_->close();
+    // A making or dropping that a crash cut short has a store and no record; or nothing at all.
+    std::filesystem::remove(path_of("1") + "/branch");
+    std::filesystem::create_directories(path_of("3"));
+    std::ofstream(path_of("2") + "/branch", std::ios::app) << "x";
+    ASSERT_OK(scene_->open());
+    EXPECT_FALSE(std::filesystem::exists(path_of("1")));
+    EXPECT_FALSE(std::filesystem::exists(path_of("3")));
+    EXPECT_TRUE(std::filesystem::exists(path_of("2") + "/store"));
+    EXPECT_EQ(find("2"), nullptr);
+    const auto events = scene_->events();
+    EXPECT_TRUE(std::any_of(events.begin(), events.end(), [](const std::string& event) {
+        return event.find("alarm-export") != std::string::npos &&
+               event.find("branches/2/branch") != std::string::npos;
+    }));
+    ASSERT_OK(drop("2"));
+    EXPECT_FALSE(std::filesystem::exists(path_of("2")));
+}
+
+TEST(BranchRecord, IsReadAsItWasWrittenAndNothingElseIs) {
+    BranchRecord record;
+    record.id = "12";
+    record.base = {Uuid::random(), Lsn(345)};
+    record.volumes = {"data", "logs"};
+    record.socket = "/run/a = b.sock";
+    record.clean = true;
+    const std::string text = pack_branch(record);
+    ASSERT_TRUE(unpack_branch(text).ok());
+    EXPECT_EQ(unpack_branch(text).value(), record);
+    for (const char* bad : {"", "id = 1\n", "base = x 1\n", "id = 1\nbase = zz 1\n", "clean = 2\n",
+                            "id 1\n", "unknown = 1\n"})
+        EXPECT_EQ(unpack_branch(bad).status().code(), ErrorCode::corrupt) << bad;
+}
+
+}  // namespace
+}  // namespace everstep::standby::testing
