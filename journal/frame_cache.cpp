@@ -11,20 +11,16 @@ bool has_payload(const SealedFrame& frame) {
     return frame.bytes().size() > kFrameHeaderBytes + frame.entries().size() * kFrameEntryBytes;
 }
 
-std::uint64_t memory_of(const SealedFrame& frame) {
-    return sizeof frame + frame.bytes().size() + frame.entries().size() * sizeof(FrameEntry);
-}
-
 }  // namespace
 
 void FrameCache::add(std::uint64_t segment, ByteOffset at, FramePtr frame) {
-    const std::uint64_t size = memory_of(*frame);
+    const std::uint64_t size = frame->memory_bytes();
     if (size > bytes_max_ || !has_payload(*frame)) return;
     const Place place{segment, at.value()};
     const std::lock_guard guard(mutex_);
     EVERSTEP_ASSERT(entries_.empty() || entries_.back().place < place, "frames come in order");
     for (; bytes_ + size > bytes_max_; entries_.pop_front())
-        bytes_ -= memory_of(*entries_.front().frame);
+        bytes_ -= entries_.front().frame->memory_bytes();
     entries_.push_back({place, std::move(frame)});
     bytes_ += size;
 }
@@ -54,7 +50,7 @@ void FrameCache::forget(std::uint64_t segment) {
     const std::lock_guard guard(mutex_);
     const auto of_segment = [&](const Entry& entry) { return entry.place.segment == segment; };
     for (const Entry& entry : entries_)
-        if (of_segment(entry)) bytes_ -= memory_of(*entry.frame);
+        if (of_segment(entry)) bytes_ -= entry.frame->memory_bytes();
     std::erase_if(entries_, of_segment);
 }
 

@@ -4,9 +4,9 @@
 // Thread: any; a mutex inside, not held while bytes are copied. Frames are added in the order of
 // their places, after their batch was written. Invariants: a frame's bytes are those that its
 // record has in the file, which never change; a number is given to one segment only, so what is
-// left of one that is gone is found by nobody. At most the given number of bytes, what is kept
-// beside the bytes included: full means that the oldest go; a frame that is larger or has no
-// payload is not taken.
+// left of one that is gone is found by nobody. At most the given number of bytes of memory, which
+// for small frames is far more than what they hold: full means that the oldest go; a frame that is
+// larger or has no payload is not taken.
 #pragma once
 
 #include <deque>

@@ -106,6 +106,10 @@ class SealedFrame {
     [[nodiscard]] const std::vector<FrameEntry>& entries() const { return entries_; }
     [[nodiscard]] Bytes payload(const FrameEntry& entry) const;
     [[nodiscard]] Bytes bytes() const { return bytes_.bytes(); }
+    // What it holds of memory, which is more than bytes(): whole pages, and room that was left.
+    [[nodiscard]] std::size_t memory_bytes() const {
+        return sizeof *this + bytes_.capacity() + entries_.capacity() * sizeof(FrameEntry);
+    }
     [[nodiscard]] const Hash128& hash() const { return hash_; }  // XXH3-128 of bytes()
     // CRC32C of bytes(), as they were when the frame was made or checked: joined from the CRCs of
     // its payloads, which are not read again.
