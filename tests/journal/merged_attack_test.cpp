@@ -8,6 +8,7 @@
 #include <fstream>
 #include <utility>
 
+#include "common/io/transfer_faults.hpp"
 #include "journal/finding.hpp"
 #include "journal/merged_file.hpp"
 #include "journal/scrub.hpp"
@@ -139,6 +140,45 @@ TEST(MergedAttack, OneThatCannotBeMendedKeepsNoOtherFromIt) {
         for (const Finding& finding : lab.store->check_derived())
             EXPECT_NE(finding.file, lowest[n]) << finding.what;
     tend(lab);
+}
+
+// Each write of the housekeeping in turn finds the disk full; then there is room again, or the
+// process is another one.
+TEST(MergedAttack, AFullDiskAtEachPieceLeavesNothingHalf) {
+    std::uint64_t failed = 0;
+    for (std::uint64_t full_at = 0; full_at < 400 && !testing::Test::HasFailure(); full_at += 47) {
+        KeepLab lab;
+        lab.options.whole_index_bytes = ByteCount(0);
+        lab.begin();
+        lab.take_some(24);
+        std::uint64_t writes = 0;
+        io::TransferFaults faults;
+        faults.write = [&](std::uint64_t, std::size_t size) {
+            return writes++ < full_at ? static_cast<std::int64_t>(size) : std::int64_t{-ENOSPC};
+        };
+        io::transfer_faults() = &faults;
+        Status status;
+        for (int n = 0; n < 2000 && status.ok() && lab.store->wants_tending(); ++n)
+            status = lab.store->tend().status();
+        for (int n = 0; n < 3; ++n) (void)lab.store->tend();  // goes on trying
+        io::transfer_faults() = nullptr;
+        if (!status.ok()) {
+            ++failed;
+            EXPECT_EQ(status.code(), ErrorCode::no_space) << status.message();
+        }
+        EXPECT_TRUE(lab.store->wants_tending() || status.ok());
+        EXPECT_EQ(lab.compare({kKeepLine, Lsn(9)}, lab.primary.image(Lsn(9))), "");
+        EXPECT_TRUE(lab.store->check_derived().empty()) << full_at;
+        if (full_at % 2 == 0) lab.reopen();
+        tend(lab);
+        EXPECT_TRUE(lab.store->check_derived().empty()) << full_at;
+        EXPECT_FALSE(merged_files(lab).empty());
+        for (const auto& entry : std::filesystem::directory_iterator(lab.options.directory))
+            EXPECT_NE(entry.path().extension(), ".new") << entry.path();
+        EXPECT_EQ(lab.compare({kKeepLine, Lsn(30)}, lab.primary.image(Lsn(30))), "");
+        if (status.ok()) break;
+    }
+    EXPECT_GT(failed, 0U);
 }
 
 // Retention took segments from under two levels; the lower one was damaged and is made again. The
