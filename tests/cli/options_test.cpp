@@ -169,7 +169,7 @@ TEST_F(Options, WrongWordsAreUsageErrorsThatNameThem) {
     bad({"adopt", "db", "--from", "beta", "--force"}, "--from NODE or --force");
     bad({"rewind", "", "head"}, "GROUP is empty");
     bad({"--config", "", "status"}, "--config is empty");
-    bad({"export", "db", "head", "--writable"}, "--writable is not understood");
+    bad({"export", "db", "head", "--writeable"}, "--writeable is not understood");
 }
 
 TEST_F(Options, HelpIsAPageForEachCommand) {

@@ -67,7 +67,7 @@ TEST(PointText, EverythingElseIsUsageAndSaysTheForms) {
                           "step: 1",
                           "@step:1",
                           "x@step:1",
-                          "3@head",
+                          "3@tail",
                           "3@mark",
                           "t:1234567@step:1",
                           "t:1234567g@step:1",
