@@ -16,11 +16,6 @@ const VolumeRecord* volume_named(const GroupContext& context, const std::string&
     return at == all.end() ? nullptr : &*at;
 }
 
-bool is_written(const standby::Branch& branch) {
-    return branch.store().tip().point.lsn > branch.record().base.lsn ||
-           branch.store().timelines().back().branch_lsn > branch.record().base.lsn;
-}
-
 }  // namespace
 
 Exports::Exports(std::string directory)
@@ -95,10 +90,9 @@ Status Exports::serve(Export& one, const ExportRequest& request) {
 Status Exports::serve_branch(Export& one) {
     const standby::BranchRecord& record = one.branch->record();
     const journal::Tip tip = one.branch->store().tip();
-    const std::vector<journal::TimelineInfo> timelines = one.branch->store().timelines();
     PipelineOptions options;
-    const bool nothing_yet = timelines.back().branch_lsn == tip.point.lsn;
-    options.capture = {one.context->record.group, tip, nothing_yet, true, one.context->clock};
+    options.capture = {one.context->record.group, tip, one.branch->begins_timeline(), true,
+                       one.context->clock};
     options.store = one.branch.get();
     options.files = one.context->files;
     for (const VolumeRecord& volume : one.context->record.volumes) {
@@ -258,7 +252,7 @@ Status Exports::remove(const std::string& id, bool drop) {
         exports_.erase(at);
         return {};
     }
-    if (!drop && (!one.branch || is_written(*one.branch)))
+    if (!drop && (!one.branch || one.branch->is_written()))
         return {ErrorCode::refused,
                 fmt::format("export {} is a branch that was written on; --drop deletes what was "
                             "written",

@@ -157,12 +157,8 @@ Result<std::shared_ptr<Branch>> Branch::open(const BranchOptions& options, Below
     impl.below = std::move(below);
     impl.record = std::move(record);
     EVERSTEP_TRY(branch->open_store(options));
-    const Point tip = impl.store->tip().point;
-    const std::vector<journal::TimelineInfo> timelines = impl.store->timelines();
-    const bool written = !timelines.empty() && timelines.back().id == tip.timeline &&
-                         timelines.back().branch_lsn < tip.lsn;
-    if (!impl.record.clean && written)
-        EVERSTEP_TRY(append_new_timeline(*impl.store, tip, options.node));
+    if (!impl.record.clean && !branch->begins_timeline())
+        EVERSTEP_TRY(append_new_timeline(*impl.store, impl.store->tip().point, options.node));
     impl.record.clean = false;
     EVERSTEP_TRY(impl.save());
     branch->start();
@@ -277,6 +273,21 @@ bool Branch::owns(const TimelineId& timeline) const {
     const std::vector<journal::TimelineInfo> all = impl_->store->timelines();
     return std::any_of(all.begin(), all.end(),
                        [&](const journal::TimelineInfo& one) { return one.id == timeline; });
+}
+
+bool Branch::begins_timeline() const {
+    const Point tip = impl_->store->tip().point;
+    const std::vector<journal::TimelineInfo> all = impl_->store->timelines();
+    return std::any_of(all.begin(), all.end(), [&](const journal::TimelineInfo& one) {
+        return one.id == tip.timeline && one.branch_lsn == tip.lsn;
+    });
+}
+
+bool Branch::is_written() const {
+    const std::vector<journal::TimelineInfo> all = impl_->store->timelines();
+    const auto own = std::count_if(all.begin(), all.end(),
+                                   [&](const journal::TimelineInfo& one) { return owns(one.id); });
+    return own > 1 || !begins_timeline();
 }
 
 void Branch::branch_off(Point at, std::function<void(Status)> done) {

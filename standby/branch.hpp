@@ -51,6 +51,10 @@ class Branch final : public LocalHistory {
     [[nodiscard]] const journal::View& base() const;  // in the store below
     // The timeline was begun here; those of the way to the base were not.
     [[nodiscard]] bool owns(const TimelineId& timeline) const;
+    // Nothing was written yet on the timeline that it stands on.
+    [[nodiscard]] bool begins_timeline() const;
+    // A step is its own, or was.
+    [[nodiscard]] bool is_written() const;
     // What is written next follows this step of its own, on a new timeline; durable when done.
     void branch_off(Point at, std::function<void(Status)> done);
     void set_reserve(ByteCount reserve_bytes);

@@ -174,6 +174,12 @@ def restarts(context):
         branch.write(6)
         child = Branch(beta, f"t:{branch.key()[0]}@step:{branch.key()[1] - 2}", scene.random)
         child.write(3)
+        # It stands on a timeline of its own that is not the one it began with.
+        key = list(branch.steps)[2]
+        wait_for("its clients are gone", lambda: beta.cli(
+            "rewind", GROUP, f"t:{key[0]}@step:{key[1]}", "--branch", branch.id).code == 0, 20)
+        branch.images = dict(branch.steps[key])
+        branch.write(2)
         timelines = []
         for end in (beta.term, beta.kill9, beta.kill9):
             timelines.append(branch.key()[0])
