@@ -8,6 +8,7 @@
 #include <iostream>
 
 #include "bench/history_maker.hpp"
+#include "common/base/descriptors.hpp"
 #include "common/base/heap.hpp"
 #include "common/io/uring.hpp"
 
@@ -201,6 +202,7 @@ Status run(const std::vector<std::string>& words) {
 
 int main(int count, char** words) {
     everstep::keep_freed_memory();
+    everstep::allow_many_files();
     const everstep::Status status = everstep::bench::run({words + 1, words + count});
     if (!status.ok()) std::cerr << "journal_bench: " << status.message() << "\n";
     return status.ok() ? 0 : 1;

@@ -23,6 +23,9 @@ find_program(EVERSTEP_MOLD mold)
 if(EVERSTEP_MOLD)
   add_link_options(-fuse-ld=mold)
 endif()
+# All symbols are bound before main(), and their table is read-only then: nothing is looked up
+# inside the first read of a block, and nothing can be exchanged there.
+add_link_options(-Wl,-z,relro,-z,now)
 if(EVERSTEP_SANITIZE)
   add_compile_options(-fsanitize=${EVERSTEP_SANITIZE} -fno-omit-frame-pointer
     -fno-sanitize-recover=all)

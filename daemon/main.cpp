@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <string>
 
+#include "common/base/descriptors.hpp"
 #include "common/base/heap.hpp"
 #include "common/base/log.hpp"
 #include "common/base/version.hpp"
@@ -75,6 +76,7 @@ int fail(const everstep::Status& status) {
 
 int main(int argc, char** argv) {
     everstep::keep_freed_memory();
+    everstep::allow_many_files();
     Options options;
     if (!parse(argc, argv, options)) return kExitUsage;
     if (options.version) {

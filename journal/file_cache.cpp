@@ -11,13 +11,18 @@ Result<std::shared_ptr<const io::File>> FileCache::get(FileKind kind, std::uint6
     }
     auto file = files_.open(directory_ + "/" + name, {});
     if (!file.ok()) return file.status();
-    if (open_.size() >= kOpenFilesMax) {
+    if (open_.size() >= open_max_) {
         by_name_.erase(open_.back().name);
         open_.pop_back();
     }
     open_.push_front({name, std::move(*file)});
     by_name_[name] = open_.begin();
     return open_.front().file;
+}
+
+void FileCache::open_ahead(std::uint64_t segment) {
+    for (const FileKind kind : {FileKind::redo, FileKind::undo})
+        if (open_.size() < open_max_) (void)get(kind, segment);
 }
 
 void FileCache::forget(std::uint64_t segment) {

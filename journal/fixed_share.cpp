@@ -35,10 +35,7 @@ bool FixedShare::in_pages(Look look, bool with_images) const {
     const PagedWrites writes(*redo_pages_.view, *redo_pages_.of);
     std::optional<PagedImages> images;
     if (with_images) images.emplace(*undo_pages_.view, *undo_pages_.of);
-    // A segment that the path crosses as a whole is not searched for its ends.
-    const bool whole = path_.after <= segment_.first && segment_.last <= path_.to;
-    if (!span_)
-        span_ = whole ? UnitSpan{0, writes.unit_count()} : writes.between(path_.after, path_.to);
+    if (!span_) span_ = writes.between(path_.after, path_.to, {segment_.first, segment_.last});
     found_.clear();
     look(PagedShare{&writes, images ? &*images : nullptr, segment_.number, *span_});
     return !redo_pages_.is_bad() && !(with_images && undo_pages_.is_bad());

@@ -1,7 +1,5 @@
 #include "journal/index_cache.hpp"
 
-#include <algorithm>
-
 #include "journal/index_rebuild.hpp"
 
 namespace everstep::journal {
@@ -86,10 +84,8 @@ Result<std::shared_ptr<const BeforeImageIndex>> IndexCache::undo(std::uint64_t s
 Result<std::shared_ptr<const IndexPages>> IndexCache::open_pages(const Use& use) {
     {
         const std::lock_guard guard(mutex_);
-        const auto found = std::find_if(open_.begin(), open_.end(),
-                                        [&](const Open& one) { return one.use == use; });
-        if (found != open_.end()) {
-            open_.splice(open_.begin(), open_, found);
+        if (const auto found = open_by_use_.find(use); found != open_by_use_.end()) {
+            open_.splice(open_.begin(), open_, found->second);
             return open_.front().pages;
         }
     }
@@ -103,14 +99,38 @@ Result<std::shared_ptr<const IndexPages>> IndexCache::open_pages(const Use& use)
     if (!merged && (*opened)->file_bytes() <= options_.whole_index_bytes)
         return std::shared_ptr<const IndexPages>();
     const std::lock_guard guard(mutex_);
+    if (open_by_use_.contains(use)) return opened;  // another look-up was quicker
     open_.push_front({use, *opened});
-    if (open_.size() > kOpenIndexesMax) open_.pop_back();
+    open_by_use_[use] = open_.begin();
+    if (open_.size() > open_max_) {
+        open_by_use_.erase(open_.back().use);
+        open_.pop_back();
+    }
     return opened;
+}
+
+void IndexCache::open_ahead(std::span<const MergedIndexPtr> merged,
+                            std::span<const FixedSegment> segments) {
+    const auto has_room = [&] { return open_.size() + 2 <= open_max_; };
+    for (const MergedIndexPtr& one : merged)
+        if (has_room() && !merged_pages(one->salt).ok()) note_damaged(*one);
+    for (const FixedSegment& one : segments) {
+        if (!has_room()) return;
+        (void)pages(FileKind::redo, one.number, one.redo_salt);
+        (void)pages(FileKind::undo, one.number, one.undo_salt);
+    }
 }
 
 void IndexCache::forget(const std::function<bool(const Use&)>& which) {
     const std::lock_guard guard(mutex_);
-    open_.remove_if([&](const Open& one) { return which(one.use); });
+    for (auto one = open_.begin(); one != open_.end();) {
+        if (which(one->use)) {
+            open_by_use_.erase(one->use);
+            one = open_.erase(one);
+        } else {
+            ++one;
+        }
+    }
 }
 
 Status IndexCache::remove_merged(std::uint64_t salt) {

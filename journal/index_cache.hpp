@@ -11,7 +11,9 @@
 #include <list>
 #include <map>
 #include <mutex>
+#include <span>
 
+#include "common/base/descriptors.hpp"
 #include "journal/index_file.hpp"
 #include "journal/merged_index.hpp"
 #include "journal/store_types.hpp"
@@ -19,7 +21,7 @@
 namespace everstep::journal {
 
 inline constexpr std::uint64_t kIndexCacheBytes = 64ULL << 20;
-inline constexpr std::size_t kOpenIndexesMax = 64;
+inline constexpr std::size_t kOpenIndexesMax = 256;
 
 class IndexCache {
   public:
@@ -38,6 +40,9 @@ class IndexCache {
     [[nodiscard]] Result<std::shared_ptr<const IndexPages>> merged_pages(std::uint64_t salt) {
         return open_pages({FileKind::merged_index, 0, salt});
     }
+    // Opens as many of these as may be open, the first ones first: a look-up finds them so. What is
+    // wrong with a merged one is noted, with another one found by the look-up that needs it.
+    void open_ahead(std::span<const MergedIndexPtr> merged, std::span<const FixedSegment> segments);
     void forget_merged(std::uint64_t salt) {
         forget(
             [&](const Use& use) { return use.kind == FileKind::merged_index && use.salt == salt; });
@@ -91,7 +96,7 @@ class IndexCache {
         FileKind kind = FileKind::redo;
         std::uint64_t segment = 0;
         std::uint64_t salt = 0;
-        bool operator==(const Use&) const = default;
+        auto operator<=>(const Use&) const = default;
     };
     struct Open {
         Use use;
@@ -112,7 +117,9 @@ class IndexCache {
     std::list<Entry> entries_;  // most recently used first
     std::map<Key, std::list<Entry>::iterator> by_key_;
     std::uint64_t bytes_ = 0;
+    const std::size_t open_max_ = files_for_cache(kOpenIndexesMax);
     std::list<Open> open_;  // most recently used first
+    std::map<Use, std::list<Open>::iterator> open_by_use_;
     std::atomic<bool> has_damaged_{false};
     std::mutex writing_;
 };

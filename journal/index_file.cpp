@@ -19,6 +19,8 @@ constexpr std::size_t kBodyCrcAt = 56;
 constexpr std::size_t kHeaderCrcAt = 60;
 static_assert(kHeaderCrcAt + 4 == kHeaderBytes);
 
+constexpr std::uint64_t kKeptBytesMax = 64 << 10;  // of a merged index, asked in every look-up
+
 constexpr std::size_t kUnitBytes = 43;
 constexpr std::size_t kFrameBytes = 68;
 constexpr std::size_t kFlushBytes = 10;
@@ -272,7 +274,9 @@ Result<std::shared_ptr<const IndexPages>> open_index_pages(io::FileSystem& files
     const auto size = (*file)->size();
     if (!size.ok()) return size.status();
     if (*body > size->value()) return bad(path, "the index is cut off");
-    return IndexPages::open(std::move(*file), {pages_at(*body), of.salt, tables_of(kind)});
+    const bool keep = kind == FileKind::merged_index && size->value() <= kKeptBytesMax;
+    return IndexPages::open(std::move(*file),
+                            {pages_at(*body), of.salt, tables_of(kind), *size, keep});
 }
 
 Status write_index(io::FileSystem& files, const IndexPath& path, Bytes content) {

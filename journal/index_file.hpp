@@ -50,7 +50,7 @@ void put_image(BodyWriter& to, const BeforeImage& image);
                                                          const std::string& name);
 
 // Opens the pages of an index file for look-ups: a damaged body is not seen by it. `kind`: of the
-// file that is indexed, or merged_index.
+// file that is indexed, or merged_index, of which a small one is read into memory.
 [[nodiscard]] Result<std::shared_ptr<const IndexPages>> open_index_pages(io::FileSystem& files,
                                                                          const std::string& path,
                                                                          const IndexedFile& of,

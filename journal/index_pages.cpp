@@ -21,6 +21,7 @@ constexpr std::size_t kTablesAt = kCountAt + 4;
 constexpr std::size_t kTableBytes = 12;
 constexpr std::size_t kItemBytesMax = 64;
 constexpr std::uint32_t kPagesAtOnce = 32;  // of a table that is read in order
+constexpr std::size_t kPagesOfView = 16;    // whose memory is taken at once
 
 void seal(MutableBytes page, std::uint32_t number, std::uint64_t salt) {
     put<std::uint32_t>(page, kNumberAt, number);
@@ -99,12 +100,11 @@ BodyBytes PageTables::finish() {
     return page;
 }
 
-Status IndexPages::read(std::uint32_t first, std::uint32_t count, Buffer& to) const {
-    to.resize(count * kIndexPageBytes);
+Status IndexPages::read(std::uint32_t first, MutableBytes to) const {
     const std::uint64_t at = place_.at + std::uint64_t{first} * kIndexPageBytes;
-    EVERSTEP_TRY(file_->read_at(ByteOffset(at), to.bytes()));
-    for (std::uint32_t n = 0; n < count; ++n) {
-        const Bytes page = Bytes(to.bytes()).subspan(n * kIndexPageBytes, kIndexPageBytes);
+    EVERSTEP_TRY(file_->read_at(ByteOffset(at), to));
+    for (std::uint32_t n = 0; n < to.size() / kIndexPageBytes; ++n) {
+        const Bytes page = Bytes(to).subspan(n * kIndexPageBytes, kIndexPageBytes);
         if (get<std::uint32_t>(page, 0) == crc32c(page.subspan(kNumberAt)) &&
             get<std::uint32_t>(page, kNumberAt) == first + n &&
             get<std::uint64_t>(page, kSaltAt) == place_.salt)
@@ -116,17 +116,19 @@ Status IndexPages::read(std::uint32_t first, std::uint32_t count, Buffer& to) co
     return {};
 }
 
+Bytes IndexPages::kept(std::uint32_t number) const {
+    if (number >= kept_.size() / kIndexPageBytes) return {};
+    return kept_.bytes().subspan(number * kIndexPageBytes, kIndexPageBytes);
+}
+
 Result<std::shared_ptr<const IndexPages>> IndexPages::open(std::unique_ptr<io::File> file,
                                                            const Place& place) {
-    const auto size = file->size();
-    if (!size.ok()) return size.status();
     auto pages = std::make_shared<IndexPages>();
-    pages->file_bytes_ = *size;
     pages->file_ = std::move(file);
     pages->place_ = place;
-    Buffer directory;
-    EVERSTEP_TRY(pages->read(0, 1, directory));
-    const Bytes from = directory.bytes();
+    alignas(kIndexPageBytes) std::array<std::byte, kIndexPageBytes> directory;
+    EVERSTEP_TRY(pages->read(0, directory));
+    const Bytes from(directory);
     const Status bad(ErrorCode::corrupt,
                      pages->file_->path() + ": the directory of its pages makes no sense");
     pages->flags_ = get<std::uint64_t>(from, kFlagsAt);
@@ -143,6 +145,11 @@ Result<std::shared_ptr<const IndexPages>> IndexPages::open(std::unique_ptr<io::F
         if (next > UINT32_MAX) return bad;
         pages->tables_[n] = table;
     }
+    if (place.keep) {
+        pages->kept_.resize((place.file_bytes.value() - place.at) / kIndexPageBytes *
+                            kIndexPageBytes);
+        EVERSTEP_TRY(pages->read(0, pages->kept_.bytes()));
+    }
     return std::shared_ptr<const IndexPages>(std::move(pages));
 }
 
@@ -157,17 +164,28 @@ Bytes PageView::item(std::size_t table, std::uint32_t n) {
     if (!status_.ok()) return Bytes(nothing_).first(of.item_bytes);
     const auto in_one = static_cast<std::uint32_t>(kRoom / of.item_bytes);
     const std::uint32_t number = of.first_page + n / in_one;
-    auto found = read_.find(number);
-    if (found == read_.end()) {
-        found = read_.emplace(number, Buffer()).first;
-        status_ = pages_->read(number, 1, found->second);
-        if (!status_.ok()) {
-            read_.erase(found);
-            return Bytes(nothing_).first(of.item_bytes);
+    if (number != newest_number_) {
+        auto found = read_.find(number);
+        if (found == read_.end()) {
+            Bytes page = pages_->kept(number);
+            if (page.empty()) {
+                const MutableBytes memory = next_page();
+                status_ = pages_->read(number, memory);
+                if (!status_.ok()) return Bytes(nothing_).first(of.item_bytes);
+                page = memory;
+            }
+            found = read_.emplace(number, page).first;
         }
+        newest_ = found->second;
+        newest_number_ = number;
     }
-    return found->second.bytes().subspan(kIndexPageHeaderBytes + n % in_one * of.item_bytes,
-                                         of.item_bytes);
+    return newest_.subspan(kIndexPageHeaderBytes + n % in_one * of.item_bytes, of.item_bytes);
+}
+
+MutableBytes PageView::next_page() {
+    if (memory_.empty() || memory_.back().size() == memory_.back().capacity())
+        memory_.emplace_back(kPagesOfView * kIndexPageBytes);
+    return memory_.back().extend(kIndexPageBytes);
 }
 
 Bytes TableReader::next() {
@@ -179,7 +197,8 @@ Bytes TableReader::next() {
             static_cast<std::uint32_t>(of_.first_page + pages_of(of_.items, of_.item_bytes));
         read_from_ = page;
         read_to_ = std::min(behind, page + kPagesAtOnce);
-        status_ = pages_->read(read_from_, read_to_ - read_from_, read_);
+        read_.resize((read_to_ - read_from_) * kIndexPageBytes);
+        status_ = pages_->read(read_from_, read_.bytes());
         if (!status_.ok()) return {};
     }
     const std::size_t at = (page - read_from_) * kIndexPageBytes + kIndexPageHeaderBytes;

@@ -64,11 +64,13 @@ class IndexPages {
         std::uint64_t at = 0;  // of the first page in the file
         std::uint64_t salt = 0;
         std::size_t tables = 0;  // that there have to be
+        ByteCount file_bytes{};
+        bool keep = false;  // all of them in memory; a damaged one is an error then
     };
     // corrupt: the directory is damaged, or another one's.
     [[nodiscard]] static Result<std::shared_ptr<const IndexPages>> open(
         std::unique_ptr<io::File> file, const Place& place);
-    [[nodiscard]] ByteCount file_bytes() const { return file_bytes_; }
+    [[nodiscard]] ByteCount file_bytes() const { return place_.file_bytes; }
     [[nodiscard]] std::uint64_t flags() const { return flags_; }
     [[nodiscard]] std::uint32_t items(std::size_t table) const { return tables_[table].items; }
 
@@ -80,11 +82,13 @@ class IndexPages {
         std::uint32_t items = 0;
         std::uint32_t item_bytes = 0;
     };
-    // Pages [first, first + count), each checked.
-    [[nodiscard]] Status read(std::uint32_t first, std::uint32_t count, Buffer& to) const;
+    // As many pages from `first` on as `to` holds, each checked.
+    [[nodiscard]] Status read(std::uint32_t first, MutableBytes to) const;
+    // A page that is in memory; else nothing.
+    [[nodiscard]] Bytes kept(std::uint32_t number) const;
     std::unique_ptr<io::File> file_;
     Place place_;
-    ByteCount file_bytes_;
+    Buffer kept_;
     std::uint64_t flags_ = 0;
     std::array<Table, kIndexTablesMax> tables_{};
 };
@@ -100,8 +104,12 @@ class PageView {
     void fail(const char* what);
 
   private:
+    [[nodiscard]] MutableBytes next_page();
     std::shared_ptr<const IndexPages> pages_;
-    std::unordered_map<std::uint32_t, Buffer> read_;
+    std::unordered_map<std::uint32_t, Bytes> read_;  // by number
+    std::vector<Buffer> memory_;                     // of some pages each
+    std::uint32_t newest_number_ = 0;                // of the page that was asked for last; 0: none
+    Bytes newest_;
     Status status_;
     std::array<std::byte, 64> nothing_{};
 };

@@ -39,7 +39,21 @@ Result<std::unique_ptr<Store>> Store::open(io::FileSystem& files, const StoreOpt
         return status;
     }
     store->impl_->lock_file = std::move(*lock);
+    store->impl_->open_files();
     return store;
+}
+
+// As many files as may be open, the newest first, so that the first read of a step is as quick as
+// the later ones, however many there are.
+void Store::Impl::open_files() {
+    std::vector<FixedSegment> fixed;
+    const auto& segments = history.segments();
+    for (auto one = segments.rbegin(); one != segments.rend(); ++one) {
+        const Segment& segment = **one;
+        if (segment.fixed() && segment.index == nullptr) fixed.push_back(fixed_of(segment));
+        cache.open_ahead(segment.number);
+    }
+    indexes.open_ahead(history.merged(), fixed);
 }
 
 Status Store::wipe(io::FileSystem& files, const std::string& directory) {

@@ -162,13 +162,13 @@ std::uint32_t PagedWrites::unit_count() const {
 // How many units lie at or before a position. Positions grow about evenly with the numbers, so a
 // guess by proportion is most often right to a page; each second one halves what is left, so that
 // no order of positions takes more than twice the steps of halving alone.
-std::uint32_t PagedWrites::count_to(Position position) const {
+std::uint32_t PagedWrites::count_to(Position position, const Ends& ends) const {
     std::uint32_t low = 0;  // all below it lie there
     std::uint32_t high = unit_count();
-    if (high == 0 || position < unit(0).position()) return 0;
-    Lsn low_lsn = unit(0).lsn;
-    Lsn high_lsn = unit(high - 1).lsn;
-    if (unit(high - 1).position() <= position) return high;
+    if (position <= ends.before) return 0;
+    if (ends.last <= position) return high;
+    Lsn low_lsn = ends.before.lsn;
+    Lsn high_lsn = ends.last.lsn;
     for (bool halve = false; low < high; halve = !halve) {
         const std::uint64_t wide = high - low;
         std::uint64_t step = wide / 2;
@@ -190,8 +190,8 @@ std::uint32_t PagedWrites::count_to(Position position) const {
     return low;
 }
 
-UnitSpan PagedWrites::between(Position after, Position to) const {
-    return {count_to(after), count_to(to)};
+UnitSpan PagedWrites::between(Position after, Position to, const Ends& ends) const {
+    return {count_to(after, ends), count_to(to, ends)};
 }
 
 // Of the key's units the newest below `last`; kRangeNone if there is none.
@@ -236,6 +236,7 @@ bool PagedWrites::covers(std::uint32_t number, const UnitRange& sectors) const {
 }
 
 bool PagedWrites::split_block(VolumeIndex volume, std::uint64_t block) const {
+    if (view_.pages().flags() >> kBlockLevel == 0) return true;
     return find_key(view_, split, split_fences, range_key(volume, block, 0)) !=
            view_.pages().items(split);
 }

@@ -24,11 +24,16 @@ inline constexpr std::size_t kUndoPageTables = 3;
 
 class PagedWrites {
   public:
+    // What is known of all positions in the index: they lie in (before, last].
+    struct Ends {
+        Position before;
+        Position last;
+    };
     // Both outlive it. `of`: whose index it is.
     PagedWrites(PageView& view, const IndexedFile& of) : view_(view), of_(of) {}
     [[nodiscard]] std::uint32_t unit_count() const;
-    // As SegmentIndex.
-    [[nodiscard]] UnitSpan between(Position after, Position to) const;
+    // As SegmentIndex. Nothing is read for what lies outside of `ends`.
+    [[nodiscard]] UnitSpan between(Position after, Position to, const Ends& ends) const;
     [[nodiscard]] std::uint32_t newest(VolumeIndex volume, std::uint64_t sector,
                                        UnitSpan span) const;
     [[nodiscard]] bool split_block(VolumeIndex volume, std::uint64_t block) const;
@@ -38,7 +43,7 @@ class PagedWrites {
     [[nodiscard]] std::uint32_t chunk_crc(const Unit& unit, std::uint32_t chunk) const;
 
   private:
-    [[nodiscard]] std::uint32_t count_to(Position position) const;
+    [[nodiscard]] std::uint32_t count_to(Position position, const Ends& ends) const;
     [[nodiscard]] std::uint32_t newest_below(std::uint64_t key, std::uint32_t last) const;
     PageView& view_;
     const IndexedFile& of_;

@@ -29,6 +29,11 @@ struct FilePiece {
     std::uint32_t skip = 0;  // from check_at to the first byte wanted
     MutableBytes to;
     [[nodiscard]] bool whole() const { return to.size() == check_bytes; }
+    // Parts of one checked run, which is read once.
+    [[nodiscard]] bool in_same(const FilePiece& other) const {
+        return !whole() && !other.whole() && check_at == other.check_at &&
+               check_bytes == other.check_bytes && crc == other.crc;
+    }
 };
 
 FilePiece piece_of(const SectorRun& run, MutableBytes to) {
@@ -62,6 +67,10 @@ Status read_file_pieces(const Store::Impl& s, const io::File& file,
         std::vector<io::ReadOp> ops;
         std::size_t at = 0;
         for (const FilePiece& piece : pieces.first(count)) {
+            if (!targets.empty() && piece.in_same(pieces[targets.size() - 1])) {
+                targets.push_back(targets.back());
+                continue;
+            }
             MutableBytes to = piece.to;
             if (!piece.whole()) {
                 to = scratch.bytes().subspan(at, piece.check_bytes);
@@ -74,7 +83,8 @@ Status read_file_pieces(const Store::Impl& s, const io::File& file,
         if (!ops.empty()) EVERSTEP_TRY(file.read(ops));
         for (std::size_t i = 0; i < count; ++i) {
             const FilePiece& piece = pieces[i];
-            if (crc32c(targets[i]) != piece.crc) return damaged(file, piece);
+            const bool checked = i > 0 && piece.in_same(pieces[i - 1]);
+            if (!checked && crc32c(targets[i]) != piece.crc) return damaged(file, piece);
             if (!piece.whole())
                 std::copy_n(targets[i].begin() + piece.skip, piece.to.size(), piece.to.begin());
         }

@@ -60,6 +60,7 @@ std::uint32_t SegmentIndex::newest(VolumeIndex volume, std::uint64_t sector, Uni
 }
 
 bool SegmentIndex::split_block(VolumeIndex volume, std::uint64_t block) const {
+    if (sectors_.levels() >> kBlockLevel == 0) return true;
     return split_blocks_.newest(volume, block, 0) != kRangeNone;
 }
 

@@ -71,7 +71,8 @@ class SegmentIndex {
         return unit.volume == sectors.volume.value() && unit.offset.value() <= at &&
                at + sectors.count * kSectorBytes <= unit.offset.value() + unit.length;
     }
-    // True when the block's sectors may have different writes: some unit covers only a part of it.
+    // True when the block's sectors may have different writes: some unit covers only a part of it,
+    // or no unit covers any block.
     [[nodiscard]] bool split_block(VolumeIndex volume, std::uint64_t block) const;
     [[nodiscard]] const RangeIndex& sectors() const { return sectors_; }
     [[nodiscard]] const RangeIndex& split_blocks() const { return split_blocks_; }

@@ -62,8 +62,7 @@ struct Store::Impl {
 
     // ---- under writer_mutex, published under mutex
     History history;
-    std::unique_ptr<RecordWriter>
-        redo;  // of the open segment; none before the first one, and after a failed roll
+    std::unique_ptr<RecordWriter> redo;  // of the open segment; none after a failed roll, too
     Segment* open_segment = nullptr;
     struct Pending {
         FramePtr frame;
@@ -156,6 +155,7 @@ struct Store::Impl {
     [[nodiscard]] Result<std::vector<Lsn>> flushes_in(const std::vector<PathPart>& path, Lsn first,
                                                       Lsn last) const;
 
+    void open_files();  // open.cpp
     // ---- shares.cpp: what a look-up of the reading rule goes through
     // `as_if`: with the replica there, instead of where it is.
     [[nodiscard]] Result<Looked> look(const Place& point, const UnitRange& window,

@@ -63,6 +63,13 @@ constexpr std::uint64_t kDirectAlignment = 4096;
     return {ErrorCode::busy, path + ": in use by another process, or mounted"};
 }
 
+[[nodiscard]] bool is_file(const struct stat& facts) {
+    return S_ISREG(facts.st_mode) || S_ISBLK(facts.st_mode);
+}
+[[nodiscard]] Status no_file(const std::string& path) {
+    return {ErrorCode::usage, path + ": neither a file nor a block device"};
+}
+
 [[nodiscard]] Result<UniqueFd> open_fd(const std::string& path, int flags) {
     int fd = -1;
     do {
@@ -71,6 +78,7 @@ constexpr std::uint64_t kDirectAlignment = 4096;
     if (fd >= 0) return UniqueFd(fd);
     if (errno == EEXIST) return Status(ErrorCode::exists, path + ": exists already");
     if (errno == EBUSY) return in_use(path);
+    if (errno == ENXIO) return no_file(path);  // a socket
     return status_from_errno(errno, "open", path);
 }
 
@@ -87,21 +95,24 @@ Status File::write_at(ByteOffset offset, Bytes from) {
 }
 
 Result<std::unique_ptr<File>> PosixFile::open(const std::string& path, const OpenOptions& options) {
-    // Looked at before it is opened: opening a FIFO would hang, a directory would open and fail
-    // later.
+    const bool only_read = options.mode == OpenMode::read_only && !options.exclusive_lock;
     struct stat facts {};
-    const bool there = ::stat(path.c_str(), &facts) == 0;
-    if (!there && options.mode != OpenMode::create) return status_from_errno(errno, "open", path);
-    if (there && !S_ISREG(facts.st_mode) && !S_ISBLK(facts.st_mode))
-        return Status(ErrorCode::usage, path + ": neither a file nor a block device");
-    const bool block_device = there && S_ISBLK(facts.st_mode);
+    // What is not only read is looked at before it is opened, which may do something to it.
+    const bool there = !only_read && ::stat(path.c_str(), &facts) == 0;
+    if (!there && !only_read && options.mode != OpenMode::create)
+        return status_from_errno(errno, "open", path);
+    if (there && !is_file(facts)) return no_file(path);
 
     const int access = access_of(options.mode);
     int flags = access;
+    if (only_read) flags |= O_NONBLOCK;  // a FIFO would hang; of a file it changes nothing
     if (options.mode == OpenMode::create) flags |= O_CREAT | O_EXCL;
-    if (block_device && options.exclusive_lock) flags |= O_EXCL;
+    if (there && S_ISBLK(facts.st_mode) && options.exclusive_lock) flags |= O_EXCL;
     auto fd = open_fd(path, flags);
     if (!fd.ok()) return fd.status();
+    if (only_read && ::fstat(fd->get(), &facts) != 0) return status_from_errno(errno, "open", path);
+    if (only_read && !is_file(facts)) return no_file(path);
+    const bool block_device = (there || only_read) && S_ISBLK(facts.st_mode);
     std::unique_ptr<PosixFile> file(
         new PosixFile(path, std::move(*fd), {block_device, options.gather && options.direct}));
     if (options.exclusive_lock) EVERSTEP_TRY(file->lock());

@@ -62,7 +62,8 @@ void look_up(Bytes items, const IndexedFile& of) {
     constexpr std::size_t kUndo[] = {16, 8, 32};
     PageView redo(pages_of(items, kRedo));
     const PagedWrites writes(redo, of);
-    const UnitSpan span = writes.between({Lsn(3), 0}, {Lsn(1ULL << 40), 1});
+    const UnitSpan span =
+        writes.between({Lsn(3), 0}, {Lsn(1ULL << 40), 1}, {{Lsn(1), 0}, {Lsn(1ULL << 41), 0}});
     PageView undo(pages_of(items, kUndo));
     const PagedImages images(undo, of);
     const ShareOf<PagedWrites, PagedImages> share{&writes, &images, 7, span};

@@ -231,7 +231,7 @@ void expect_same_writes(const RandomIndex& index, const PagedWrites& paged, std:
         Position to{Lsn(rnd() % top), static_cast<std::uint32_t>(rnd() % 3)};
         if (to < after) std::swap(after, to);
         const UnitSpan span = memory.between(after, to);
-        const UnitSpan found = paged.between(after, to);
+        const UnitSpan found = paged.between(after, to, {{Lsn(0), 0}, index.newest});
         ASSERT_EQ(std::pair(found.first, found.last), std::pair(span.first, span.last));
         for_all(kSectorBytes, [&](VolumeIndex volume, std::uint64_t sector) {
             EXPECT_EQ(paged.newest(volume, sector, span), memory.newest(volume, sector, span));

@@ -94,11 +94,17 @@ class PositionSearch : public testing::Test {
         }
         unsigned halvings = 2;
         for (std::size_t wide = positions.size(); wide > 1; wide /= 2) ++halvings;
+        const Position first = positions.front();
+        const PagedWrites::Ends ends{
+            first == Position{} || rnd() % 4 == 0 ? Position{}
+            : first.sub > 0                       ? Position{first.lsn, first.sub - 1}
+                                                  : Position{first.lsn - 1, 0xffffffff},
+            rnd() % 4 == 0 ? Position{Lsn(UINT64_MAX), UINT32_MAX} : positions.back()};
         for (const Position& to : asked) {
             PageView view(pages_);
             const PagedWrites paged(view, of_);
             const std::uint64_t before = reads;
-            const UnitSpan span = paged.between({Lsn(0), 0}, to);
+            const UnitSpan span = paged.between({Lsn(0), 0}, to, ends);
             EXPECT_LE(reads - before, 2 * halvings);
             ASSERT_TRUE(view.status().ok()) << view.status().message();
             const auto wanted = std::upper_bound(positions.begin(), positions.end(), to);
@@ -129,8 +135,8 @@ TEST_F(PositionSearch, IsAPlainCountHoweverThePositionsLie) {
             const std::size_t bit = n * 64 / count;
             doubling.push_back({Lsn((1ULL << bit) + (bit > 12 ? n : 0)), sub});
             at_the_top.push_back({Lsn(kTop - (count - n) / 2), sub});
-            two_heaps.push_back({Lsn(n < count / 3 ? n / 5 : kTop - 9), sub});
-            any.push_back({Lsn(rnd() >> rnd() % 64), static_cast<std::uint32_t>(rnd() % 4)});
+            two_heaps.push_back({Lsn(n < count / 3 ? n / 5 + 1 : kTop - 9), sub});
+            any.push_back({Lsn(rnd() >> rnd() % 64), static_cast<std::uint32_t>(1 + rnd() % 4)});
         }
         for (std::vector<Position>* one :
              {&even, &one_step, &doubling, &at_the_top, &two_heaps, &any}) {
@@ -158,7 +164,8 @@ TEST_F(PositionSearch, EndsWhateverThePagesSay) {
             const PagedWrites paged(view, of_);
             const std::uint64_t before = reads;
             const UnitSpan span =
-                paged.between({Lsn(rnd() >> rnd() % 64), 1}, {Lsn(rnd() >> rnd() % 64), 1});
+                paged.between({Lsn(rnd() >> rnd() % 64), 1}, {Lsn(rnd() >> rnd() % 64), 1},
+                              {{Lsn(rnd() >> rnd() % 64), 1}, {Lsn(rnd() >> rnd() % 64), 1}});
             EXPECT_LE(std::max(span.first, span.last), count);
             EXPECT_LE(reads - before, 60U);
         }
