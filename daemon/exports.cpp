@@ -144,6 +144,7 @@ Value Exports::written_value(const Export& one, const standby::BranchRecord& rec
     told.set("writable", true);
     told.set("base_lsn", record.base.lsn.value());
     told.set("base_timeline", record.base.timeline.hex());
+    if (!record.mount.empty()) told.set("mount", record.mount);
     if (!one.failed.empty()) told.set("failed", one.failed);
     return told;
 }
@@ -180,6 +181,7 @@ Result<Value> Exports::add_branch(GroupContext& context, standby::Standby& stand
     record.base = request.at.point;
     record.volumes = request.volumes;
     record.socket = request.socket;
+    record.mount = request.mount;
     auto made = standby.branches().make(record, request.at);
     if (!made.ok()) return made.status();
     one.branch = *made;
@@ -252,6 +254,10 @@ Status Exports::remove(const std::string& id, bool drop) {
         exports_.erase(at);
         return {};
     }
+    if (!drop && one.branch && !one.branch->record().mount.empty())
+        return {ErrorCode::refused,
+                fmt::format("export {} is mounted on {}; `everstep umount` ends both", id,
+                            one.branch->record().mount)};
     if (!drop && (!one.branch || one.branch->is_written()))
         return {ErrorCode::refused,
                 fmt::format("export {} is a branch that was written on; --drop deletes what was "
@@ -268,6 +274,13 @@ Status Exports::remove(const std::string& id, bool drop) {
     standby::Standby& standby = *one.standby;
     exports_.erase(at);
     return standby.branches().drop(id);
+}
+
+Status Exports::keep(const std::string& id) {
+    const auto at = exports_.find(id);
+    if (at == exports_.end() || !at->second.branch)
+        return {ErrorCode::not_found, "no writable export that can be kept has the id " + id};
+    return at->second.branch->forget_mount();
 }
 
 void Exports::go_to(const std::string& id, const standby::PlacedPoint& at, bool force, Done done) {

@@ -23,6 +23,7 @@ struct ExportRequest {
     standby::PlacedPoint at;
     std::vector<std::string> volumes;  // of the group; all of them, or one
     std::string socket;                // empty: in the node's own directory
+    std::string mount;                 // the directory that it is for; empty: none
     bool writable = false;
 };
 
@@ -39,6 +40,8 @@ class Exports {
     // usage, not_found; refused: a branch that was written on, without `drop`, or one that others
     // lie over.
     [[nodiscard]] Status remove(const std::string& id, bool drop);
+    // A branch that was made for a directory stays when that is gone. not_found: no such branch.
+    [[nodiscard]] Status keep(const std::string& id);
     // What is written on a branch follows `at` from here on, which is a step of its own history.
     // refused: clients are connected, without `force`.
     void go_to(const std::string& id, const standby::PlacedPoint& at, bool force, Done done);

@@ -7,6 +7,22 @@
 #include "daemon/volume_files.hpp"
 
 namespace everstep::daemon {
+namespace {
+
+// It stands on a line of the branch's record.
+Status check_mount(const ExportRequest& wanted) {
+    if (wanted.mount.empty()) return {};
+    if (!wanted.writable)
+        return {ErrorCode::usage, "an export that is to be mounted has to be writable"};
+    const bool good = wanted.mount.front() == '/' &&
+                      std::none_of(wanted.mount.begin(), wanted.mount.end(),
+                                   [](char c) { return static_cast<unsigned char>(c) < 0x20; });
+    if (good) return {};
+    return {ErrorCode::usage,
+            "the directory " + wanted.mount + " is no absolute path without control characters"};
+}
+
+}  // namespace
 
 wire::AdminReply error_reply(const Status& status) {
     wire::AdminReply reply;
@@ -87,6 +103,11 @@ void Group::export_point(const wire::AdminRequest& request, const AdminAnswer& a
     wanted.at = *point;
     wanted.socket = argument(request, "socket");
     wanted.writable = argument(request, "writable") == "1";
+    wanted.mount = argument(request, "mount");
+    if (const Status good = check_mount(wanted); !good.ok()) {
+        answer(error_reply(good));
+        return;
+    }
     const std::string volume = argument(request, "volume");
     for (const VolumeRecord& one : context_.record.volumes)
         if (volume.empty() || volume == one.name) wanted.volumes.push_back(one.name);

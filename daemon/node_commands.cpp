@@ -104,9 +104,12 @@ void Node::exports(const wire::AdminRequest& request, bool relayed, const AdminA
         return answer(reply);
     }
     const std::string id = argument(request, "id");
-    const Status ended = exports_->remove(id, argument(request, "drop") == "1");
+    const bool keep = argument(request, "keep") == "1";
+    const Status ended =
+        keep ? exports_->keep(id) : exports_->remove(id, argument(request, "drop") == "1");
     if (!ended.ok()) return answer(error_reply(ended));
-    events_.add("", "unexport", "export " + id + " is ended");
+    events_.add("", "unexport",
+                "export " + id + (keep ? " is kept without its mount" : " is ended"));
     reply.body = Value::map();
     answer(reply);
 }

@@ -300,6 +300,14 @@ void Branch::set_reserve(ByteCount reserve_bytes) {
     impl_->keeper->set_limits({}, reserve_bytes);
 }
 
+Status Branch::forget_mount() {
+    BranchRecord without = impl_->record;
+    without.mount.clear();
+    EVERSTEP_TRY(save_branch(*impl_->options.files, impl_->options.directory, without));
+    impl_->record = std::move(without);
+    return {};
+}
+
 void Branch::journal_task(std::function<Status(journal::Store&)> task,
                           std::function<void(Status)> done) {
     impl_->journal->push_task(std::move(task), std::move(done));

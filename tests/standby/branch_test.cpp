@@ -217,6 +217,9 @@ TEST(BranchRecord, IsReadAsItWasWrittenAndNothingElseIs) {
     const std::string text = pack_branch(record);
     ASSERT_TRUE(unpack_branch(text).ok());
     EXPECT_EQ(unpack_branch(text).value(), record);
+    record.mount = "/mnt/a = b";
+    ASSERT_TRUE(unpack_branch(pack_branch(record)).ok());
+    EXPECT_EQ(unpack_branch(pack_branch(record)).value(), record);
     for (const char* bad : {"", "id = 1\n", "base = x 1\n", "id = 1\nbase = zz 1\n", "clean = 2\n",
                             "id 1\n", "unknown = 1\n"})
         EXPECT_EQ(unpack_branch(bad).status().code(), ErrorCode::corrupt) << bad;
