@@ -181,6 +181,37 @@ std::vector<CommandSpec> time_commands() {
     };
 }
 
+std::vector<CommandSpec> mount_commands() {
+    return {
+        {"mount",
+         "show the file system of a point in a directory",
+         "Mounts the file system that VOLUME (of a group with one, its only one) held at a point "
+         "on "
+         "DIR, an empty directory of this machine, to take files out of it. It lies on a branch "
+         "(see export): its journal is replayed there, and the history stays as it is. Read-only "
+         "without --writable, and always nosuid,nodev. `everstep umount` ends it. Needs root, "
+         "nbdfuse (package libnbd-bin) and a loop device.",
+         "everstep mount db/data before-drop /mnt/then",
+         Shape::local,
+         {{"group", "GROUP[/VOLUME]", "the group, or one volume of it"},
+          kPoint,
+          {"directory", "DIR", "where its files are to appear"}},
+         {{"--writable", "writable", "", "it can be written on, until it is unmounted"},
+          {"--partition", "partition", "N", "the file system lies in this partition of the volume"},
+          kOn}},
+        {"umount",
+         "end a mount, with the branch below it",
+         "Ends what `everstep mount` made, and whatever is left of one that was cut short, whose "
+         "node has died or that was there before a restart of the machine. What was written on a "
+         "writable one goes, too, unless --keep makes it an export like those of `everstep export "
+         "--writable`.",
+         "everstep umount /mnt/then",
+         Shape::local,
+         {{"directory", "DIR", "the directory of the mount"}},
+         {{"--keep", "keep", "", "what was written stays, as a writable export"}, kOn}},
+    };
+}
+
 std::vector<CommandSpec> role_commands() {
     return {
         {"takeover",
@@ -225,7 +256,7 @@ std::vector<CommandSpec> role_commands() {
 std::vector<CommandSpec> make_commands() {
     std::vector<CommandSpec> all;
     for (auto part : {looking_commands, checking_commands, mark_commands, time_commands,
-                      role_commands, pki_commands}) {
+                      mount_commands, role_commands, pki_commands}) {
         for (CommandSpec& command : part()) all.push_back(std::move(command));
     }
     return all;

@@ -14,7 +14,7 @@ enum class Shape : std::uint8_t {
     document,  // one object
     list,      // one list, perhaps in several messages
     lines,     // a list that may be long: one JSON object a line as it arrives
-    local,     // no node is asked
+    local,     // not what a node says: the command makes it
 };
 
 struct OperandSpec {

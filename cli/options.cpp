@@ -106,6 +106,7 @@ Status check_not_empty(const CommandSpec& command, const Arguments& arguments) {
 Status check_arguments(const std::string& name, const Arguments& arguments) {
     EVERSTEP_TRY(check_number(name, arguments, "limit"));
     EVERSTEP_TRY(check_number(name, arguments, "days"));
+    EVERSTEP_TRY(check_number(name, arguments, "partition"));
     const auto consistency = arguments.find("consistency");
     if (consistency != arguments.end()) {
         const std::string& word = consistency->second;
@@ -120,22 +121,22 @@ Status check_arguments(const std::string& name, const Arguments& arguments) {
     return {};
 }
 
-// GROUP/VOLUME of an export; its socket for a daemon that stands in another directory.
-Status finish_export(Arguments& arguments) {
+// GROUP/VOLUME of an export or mount; its socket for a daemon that stands in another directory.
+Status finish_volume(const std::string& name, Arguments& arguments) {
     const std::string whole = arguments["group"];
     const std::size_t slash = whole.find('/');
     if (slash != std::string::npos) {
         arguments["group"] = whole.substr(0, slash);
         arguments["volume"] = whole.substr(slash + 1);
         if (slash == 0 || slash + 1 == whole.size()) {
-            return usage("export", whole + " is no GROUP/VOLUME");
+            return usage(name, whole + " is no GROUP/VOLUME");
         }
     }
     const auto socket = arguments.find("socket");
     if (socket == arguments.end()) return {};
     std::error_code error;
     const auto absolute = std::filesystem::absolute(socket->second, error);
-    if (error) return usage("export", "--socket " + socket->second + ": " + error.message());
+    if (error) return usage(name, "--socket " + socket->second + ": " + error.message());
     socket->second = absolute.lexically_normal().string();
     return {};
 }
@@ -160,7 +161,7 @@ Result<Parsed> finish(const CommandSpec& command, Arguments global, Arguments ar
         const auto object = arguments.find(std::string(command.operands.front().key));
         if (object != arguments.end()) out.object = object->second;
     }
-    if (name == "export") EVERSTEP_TRY(finish_export(arguments));
+    if (name == "export" || name == "mount") EVERSTEP_TRY(finish_volume(name, arguments));
     out.watch = !take(arguments, "watch").empty();
     out.config = take(global, "config");
     if (out.config.empty()) {

@@ -33,6 +33,9 @@ class LogText {
 [[nodiscard]] std::string exports_text(const Value& list);
 [[nodiscard]] std::string diff_text(const Value& list);
 [[nodiscard]] std::string export_text(const Value& body, bool quiet);
+// What `everstep mount` and `umount` did; their own bodies.
+[[nodiscard]] std::string mount_text(const Value& body);
+[[nodiscard]] std::string umount_text(const Value& body);
 // "gap: steps 10 .. 20, REASON, 1.0 MiB differ"
 [[nodiscard]] std::string gap_text(const Value& gap);
 // The URIs by volume, one a line with `indent` in front; a map or a list.

@@ -1,4 +1,4 @@
-// The lists and short answers: marks, exports, diff, export, gaps.
+// The lists and short answers: marks, exports, diff, export, mount, umount, gaps.
 #include "cli/render.hpp"
 
 namespace everstep::cli {
@@ -11,6 +11,11 @@ const Value::List& items(const Value& list) {
 
 std::string timeline_of(const Value& body) {
     return printable(short_id(body.at("timeline").text()));
+}
+
+std::string mounted_text(const Value& item) {
+    const Value& mount = item.at("mount");
+    return mount.is_null() ? std::string() : ", mounted on " + printable(mount.text());
 }
 
 }  // namespace
@@ -58,7 +63,7 @@ std::string exports_text(const Value& list) {
         for (const auto& [volume, uri] : *uris) {
             table.row({or_dash(item.at("id")), or_dash(item.at("group")), or_dash(item.at("lsn")),
                        timeline_of(item), is_true(item.at("writable")) ? "yes" : "no",
-                       printable(volume), or_dash(uri)});
+                       printable(volume), or_dash(uri) + mounted_text(item)});
         }
     }
     return table.take();
@@ -76,6 +81,27 @@ std::string diff_text(const Value& list) {
     }
     return table.take() + count_text(items(list).size(), "extent") + ", " + bytes_text(bytes) +
            " differ\n";
+}
+
+std::string mount_text(const Value& body) {
+    const std::string directory = or_dash(body.at("directory"));
+    const bool writable = is_true(body.at("writable"));
+    std::string out = "step " + or_dash(body.at("lsn")) + " of timeline " + timeline_of(body) +
+                      ", volume " + or_dash(body.at("volume")) + ", is mounted on " + directory +
+                      (writable ? ", writable: " : ", read-only: ");
+    out += or_dash(body.at("filesystem")) + " on " + or_dash(body.at("device")) + ", export " +
+           or_dash(body.at("id")) + ", in " + seconds_text(real(body.at("seconds"))) + '\n';
+    out += "`everstep umount " + directory + "` ends it";
+    return out + (writable ? "; what is written there goes with it, without --keep\n" : "\n");
+}
+
+std::string umount_text(const Value& body) {
+    std::string ids;
+    for (const Value& id : items(body.at("ids"))) ids += (ids.empty() ? "" : ", ") + or_dash(id);
+    const std::string what = ids.empty() ? "no export was left of it" : "export " + ids;
+    std::string out = or_dash(body.at("directory")) + " is unmounted; " + what;
+    if (!ids.empty()) out += is_true(body.at("kept")) ? " is kept" : " is ended";
+    return out + '\n';
 }
 
 std::string export_text(const Value& body, bool quiet) {

@@ -3,6 +3,7 @@
 #include <sstream>
 
 #include "cli/admin_client.hpp"
+#include "cli/commands_mount.hpp"
 #include "cli/commands_pki.hpp"
 #include "cli/exit_status.hpp"
 #include "cli/options.hpp"
@@ -54,6 +55,9 @@ Status watch(const NodeSocket& socket, const Invocation& invocation, Surrounding
 }
 
 Status run_command(const Invocation& invocation, Surroundings& surroundings) {
+    const std::string_view name = invocation.command->name;
+    if (name == "mount") return run_mount(invocation, surroundings);
+    if (name == "umount") return run_umount(invocation, surroundings);
     if (invocation.command->shape == Shape::local) return run_pki(invocation, surroundings);
     const Result<NodeSocket> socket = find_socket(invocation);
     if (!socket.ok()) return socket.status();

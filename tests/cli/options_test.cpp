@@ -103,6 +103,19 @@ TEST_F(Options, EveryCommandBecomesItsVerbAndArguments) {
         {{"resume", "db"}, {{"group", "db"}}},
         {{"exports"}, {}},
         {{"unexport", "7"}, {{"id", "7"}}},
+        {{"mount", "db", "m1", "/mnt", "--writable", "--partition", "2"},
+         {{"group", "db"},
+          {"point", "m1"},
+          {"directory", "/mnt"},
+          {"writable", "1"},
+          {"partition", "2"}}},
+        {{"mount", "db/data", "head", "sub", "--on", "beta"},
+         {{"group", "db"},
+          {"volume", "data"},
+          {"point", "head"},
+          {"directory", "sub"},
+          {"on", "beta"}}},
+        {{"umount", "/mnt", "--keep"}, {{"directory", "/mnt"}, {"keep", "1"}}},
         {{"diff", "db", "m1", "head"}, {{"group", "db"}, {"from", "m1"}, {"to", "head"}}},
         {{"takeover", "db"}, {{"group", "db"}}},
         {{"takeover", "db", "step:3", "--force", "--dry-run"},
@@ -169,6 +182,11 @@ TEST_F(Options, WrongWordsAreUsageErrorsThatNameThem) {
     bad({"adopt", "db", "--from", "beta", "--force"}, "--from NODE or --force");
     bad({"rewind", "", "head"}, "GROUP is empty");
     bad({"--config", "", "status"}, "--config is empty");
+    bad({"mount", "db", "head"}, "mount: DIR");
+    bad({"mount", "db/", "head", "/mnt"}, "mount: db/ is no GROUP/VOLUME");
+    bad({"mount", "db", "head", "/mnt", "--partition", "two"}, "--partition is two");
+    bad({"umount"}, "umount: DIR");
+    bad({"umount", "/mnt", "--drop"}, "--drop");
     bad({"export", "db", "head", "--writeable"}, "--writeable is not understood");
 }
 

@@ -70,6 +70,10 @@ before-drop  12345  4f2a91c0  crash        yes
 3   db       99  4f2a91c0  no        wal     nbd://w
 )");
     EXPECT_EQ(exports_text(Value::list()), "no export\n");
+    Value mounted = one;
+    mounted.set("mount", "/mnt/then");
+    EXPECT_NE(exports_text(Value::list().push(mounted)).find("nbd://d, mounted on /mnt/then\n"),
+              std::string::npos);
     EXPECT_EQ(export_text(one, false),
               "export 3 serves step 99 of timeline 4f2a91c0, read-only:\n"
               "  data  nbd://d\n  wal   nbd://w\n");

@@ -45,19 +45,23 @@ class FuseFile:
         self.child.stop()
 
 
-class Mounted:
-    """An ext4 on an NBD server: made where `make` says so. close() takes all down, dead server or not."""
+MAKE = {"ext4": ["mkfs.ext4", "-q", "-E", "lazy_itable_init=0,lazy_journal_init=0"],
+        "xfs": ["mkfs.xfs", "-q"]}
 
-    def __init__(self, uri, directory, make=False):
+
+class Mounted:
+    """A file system on an NBD server: made where `make` says so. close() takes all down, dead server or not."""
+
+    def __init__(self, uri, directory, make=False, kind="ext4"):
         self.point = directory + ".mnt"
         self.loop = None
         self.fuse = FuseFile(uri, directory)
         try:
             self.loop = run(["losetup", "--find", "--show", self.fuse.path]).stdout.strip()
             if make:
-                run(["mkfs.ext4", "-q", "-E", "lazy_itable_init=0,lazy_journal_init=0", self.loop])
+                run(MAKE[kind] + [self.loop])
             os.makedirs(self.point, exist_ok=True)
-            run(["mount", "-t", "ext4", self.loop, self.point])
+            run(["mount", "-t", kind, self.loop, self.point])
         except BaseException:  # an interrupt too
             self.close()
             raise

@@ -126,9 +126,9 @@ class Node:
     def thaw(self):
         self.child.signal(signal.SIGCONT)
 
-    def cli(self, *words, seconds=120):
+    def cli(self, *words, seconds=120, **options):
         argv = [EVERSTEP, "--config", self.lab.config, "--node", self.name, "--json", *map(str, words)]
-        return Answer(argv, run(argv, seconds, check=False))
+        return Answer(argv, run(argv, seconds, check=False, **options))
 
     def do(self, *words, seconds=120):
         """A command that has to succeed; its JSON objects."""
