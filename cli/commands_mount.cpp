@@ -192,6 +192,7 @@ Status attach(const MountPlace& place, const Invocation& invocation, Mounted& ou
     if (!volume.ok()) return volume.status();
     out.volume = volume->first;
     EVERSTEP_TRY(check_socket(volume->second));
+    EVERSTEP_TRY(check_not_interrupted());
     EVERSTEP_TRY(place.attach_file(volume->second));
     const std::string object = "volume " + out.volume;
     std::optional<Partition> part;
@@ -203,6 +204,7 @@ Status attach(const MountPlace& place, const Invocation& invocation, Mounted& ou
     const Result<std::string> device = place.attach_loop(part);
     if (!device.ok()) return device.status();
     out.device = *device;
+    EVERSTEP_TRY(check_not_interrupted());
     const Result<std::string> type = find_file_system(*device);
     if (!type.ok()) {
         const std::string number = argument(invocation, "partition");
@@ -210,7 +212,8 @@ Status attach(const MountPlace& place, const Invocation& invocation, Mounted& ou
                                                          : object + ", partition " + number);
     }
     out.type = *type;
-    return place.mount(*device, *type, invocation.request.arguments.contains("writable"));
+    EVERSTEP_TRY(place.mount(*device, *type, invocation.request.arguments.contains("writable")));
+    return check_not_interrupted();
 }
 
 Result<Value> make_export(const Node& node, const Invocation& invocation,
@@ -269,6 +272,7 @@ Status run_mount(const Invocation& invocation, Surroundings& surroundings) {
     const Result<MountPlace> place = MountPlace::of(*directory);
     if (!place.ok()) return place.status();
     EVERSTEP_TRY(check_nothing_left(*node, *directory));
+    const HeldSignals held;
     EVERSTEP_TRY(place->make());
     const Result<Mounted> mounted = mount_step(*node, invocation, *place);
     if (!mounted.ok()) return mounted.status();

@@ -106,9 +106,10 @@ Status MountPlace::attach_file(const std::string& uri) const {
     const bool came = wait_until(
         [&] {
             ended = ::waitpid(*server, nullptr, WNOHANG) == *server;
-            return ended || is_mounted(file());
+            return ended || is_mounted(file()) || !check_not_interrupted().ok();
         },
         kServes);
+    EVERSTEP_TRY(check_not_interrupted());
     if (came && !ended) return {};
     const ToolEnd said{0, "", content_of(log())};
     const std::string why = ended ? "it ended: " + said.said() : "it does not serve the disk";

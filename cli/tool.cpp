@@ -13,6 +13,7 @@
 namespace everstep::cli {
 namespace {
 
+constexpr int kEnding[] = {SIGINT, SIGTERM, SIGHUP};
 constexpr std::string_view kSystemPath = "/usr/sbin:/usr/bin:/sbin:/bin";
 
 // A file in memory that takes what a tool says: unlike a pipe it never fills up.
@@ -40,11 +41,22 @@ class Memory {
     int fd_;
 };
 
+sigset_t ending_signals() {
+    sigset_t set;
+    ::sigemptyset(&set);
+    for (const int signal : kEnding) ::sigaddset(&set, signal);
+    return set;
+}
+
 class SpawnActions {
   public:
     SpawnActions() {
         ::posix_spawn_file_actions_init(&actions_);
         ::posix_spawnattr_init(&attributes_);
+        sigset_t none;
+        ::sigemptyset(&none);
+        ::posix_spawnattr_setsigmask(&attributes_, &none);
+        ::posix_spawnattr_setflags(&attributes_, POSIX_SPAWN_SETSIGMASK);
         ::posix_spawn_file_actions_addopen(&actions_, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
     }
     ~SpawnActions() {
@@ -62,7 +74,9 @@ class SpawnActions {
                                            O_WRONLY | O_CREAT | O_TRUNC, 0600);
         ::posix_spawn_file_actions_adddup2(&actions_, STDOUT_FILENO, STDERR_FILENO);
     }
-    void own_session() { ::posix_spawnattr_setflags(&attributes_, POSIX_SPAWN_SETSID); }
+    void own_session() {
+        ::posix_spawnattr_setflags(&attributes_, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSID);
+    }
     [[nodiscard]] Result<int> spawn(const Tool& tool, const std::vector<std::string>& words) {
         const Result<std::string> path = find_tool(tool);
         if (!path.ok()) return path.status();
@@ -136,6 +150,28 @@ Result<std::string> tool_output(const Tool& tool, const std::vector<std::string>
     const std::string name = std::string(tool.name) + ": ";
     const std::string said = end->said();
     return Status(ErrorCode::io, said.starts_with(name) ? said : name + said);
+}
+
+HeldSignals::HeldSignals() {
+    const sigset_t set = ending_signals();
+    ::pthread_sigmask(SIG_BLOCK, &set, &before_);
+}
+
+HeldSignals::~HeldSignals() {
+    const sigset_t set = ending_signals();
+    constexpr timespec kNow{};
+    while (::sigtimedwait(&set, nullptr, &kNow) > 0) {
+    }
+    ::pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+}
+
+Status check_not_interrupted() {
+    sigset_t waiting;
+    ::sigpending(&waiting);
+    for (const int signal : kEnding) {
+        if (::sigismember(&waiting, signal) == 1) return {ErrorCode::closed, "interrupted"};
+    }
+    return {};
 }
 
 Result<int> start_tool(const Tool& tool, const std::vector<std::string>& words,

@@ -3,6 +3,8 @@
 // Thread: the command line's.
 #pragma once
 
+#include <signal.h>
+
 #include <string>
 #include <vector>
 
@@ -31,6 +33,23 @@ struct ToolEnd {
 // The same; io: it ended with another status than 0, and what it said.
 [[nodiscard]] Result<std::string> tool_output(const Tool& tool,
                                               const std::vector<std::string>& words);
+
+// As long as one lives, the signals that a terminal or an init sends to end a command (SIGINT,
+// SIGTERM, SIGHUP) wait; tools are started without that, so that Ctrl-C ends them. For work that is
+// either done or undone: who does it looks for them, and those that came are taken away when it is
+// gone.
+class HeldSignals {
+  public:
+    HeldSignals();
+    ~HeldSignals();
+    HeldSignals(const HeldSignals&) = delete;
+    HeldSignals& operator=(const HeldSignals&) = delete;
+
+  private:
+    sigset_t before_{};
+};
+// closed: one waits.
+[[nodiscard]] Status check_not_interrupted();
 
 // Starts one that goes on when the command ends, in a session of its own; what it says goes to the
 // file `log`. Gives its process id.

@@ -133,6 +133,32 @@ TEST_F(OnAStep, ACleanStopGoesOnOnTheSameTimelineAnotherDoesNot) {
     expect_all(*branch, writer);
 }
 
+TEST_F(OnAStep, ItBelongsToItsDirectoryUntilThatIsForgotten) {
+    begin();
+    push(10);
+    BranchRecord record;
+    record.id = "1";
+    record.base = maker_->head_point();
+    record.volumes = {"data"};
+    record.mount = "/mnt/then";
+    scene_->thread().on([&] {
+        Branches& branches = scene_->standby().branches();
+        ASSERT_OK(branches.make(record, {record.base, branches.group()}).status());
+    });
+    const auto again = [&] {
+        scene_->close();
+        ASSERT_OK(scene_->open());
+        ASSERT_NE(find("1"), nullptr);
+    };
+    again();
+    EXPECT_EQ(find("1")->record().mount, "/mnt/then");
+    scene_->thread().on([&] { ASSERT_OK(scene_->standby().branches().find("1")->forget_mount()); });
+    EXPECT_EQ(find("1")->record().mount, "");
+    again();
+    EXPECT_EQ(find("1")->record().mount, "");
+    EXPECT_EQ(find("1")->record().base, record.base);
+}
+
 TEST_F(OnAStep, RetentionLeavesWhatLiesBelowAlsoBehindAStart) {
     journal::KeepLimits keep;
     keep.keep_bytes = ByteCount(256U << 10);

@@ -2,26 +2,18 @@
 
 import hashlib
 import os
-import re
 import shutil
 import struct
 
-from everstep_lab.base import Failed, loops_under, mounts_under, need_tool, require, run, wait_for
+from everstep_lab.base import Failed, loops_under, mounts_under, need_tool, place_of, require, run, wait_for
 from everstep_lab.mounts import FuseFile, Mounted, need_mounts
 from everstep_lab.nbdio import read_point
 from everstep_lab.nodes import GROUP
 from everstep_lab.registry import check
 from everstep_lab.scene import Scene
 
-PLACES = "/run/everstep/mounts"
 EXT4, XFS = 24 << 20, 320 << 20
 NEEDS_RECOVERY = 0x4  # of ext4's s_feature_incompat
-
-
-def place_of(directory):
-    """Where everstep keeps the way to this directory; the name is its own business, what it holds must go."""
-    name = re.sub(r"[^A-Za-z0-9_./]", lambda found: f"%{ord(found[0]):02x}", directory[1:])
-    return os.path.join(PLACES, name.replace("/", "-"))
 
 
 def servers_of(place):
@@ -120,6 +112,15 @@ def check_body(body, directory, lsn, kind, writable=False):
     require(isinstance(body["seconds"], float) and body["seconds"] > 0, f"mount took {body['seconds']} s")
 
 
+def needs_replay(context, kind, image):
+    if kind == "ext4":
+        return struct.unpack_from("<I", image, 1024 + 0x60)[0] & NEEDS_RECOVERY != 0
+    path = os.path.join(context.directory, "image")
+    with open(path, "wb") as file:
+        file.write(image)
+    return "<DIRTY>" in run(["xfs_logprint", "-t", path]).stdout
+
+
 def any_step(context, kind, size):
     """A file system that is mounted and written on, and its steps beside it."""
     need_mounts()
@@ -132,11 +133,11 @@ def any_step(context, kind, size):
             for _ in range(4):
                 writer.change(4)
             before = {lsn: read_point(beta, f"step:{lsn}")[1] for lsn in writer.seen}
-            if kind == "ext4":
-                flags = struct.unpack_from("<I", before[min(before)]["data"], 1024 + 0x60)[0]
-                require(flags & NEEDS_RECOVERY, "the step's journal is clean: this would prove nothing")
+            require(needs_replay(context, kind, before[min(before)]["data"]),
+                    "the step's journal is clean: this would prove nothing")
             for lsn, files in writer.seen.items():
-                body = beta.one("mount", GROUP, f"step:{lsn}", there)
+                # On the primary, too: it asks the standby.
+                body = scene.random.choice((scene.alpha, beta)).one("mount", GROUP, f"step:{lsn}", there)
                 check_body(body, there, lsn, kind)
                 context.say(f"step {lsn}: {kind} mounted in {body['seconds']:.3f} s")
                 same_files(there, files, f"step {lsn} on {there}")
@@ -145,7 +146,7 @@ def any_step(context, kind, size):
                 listed = beta.one("exports", GROUP)
                 require((listed["id"], listed["mount"]) == (body["id"], there), f"exports says {listed}")
                 beta.cli("unexport", body["id"]).expect(3, there, "umount")
-                require(beta.one("umount", there) == {"directory": there, "ids": [body["id"]], "kept": False},
+                require(scene.random.choice((scene.alpha, beta)).one("umount", there) == {"directory": there, "ids": [body["id"]], "kept": False},
                         "umount says what it ended")
                 nothing_left(beta, there, f"step {lsn} was unmounted")
             written_on(scene, writer, there, kind)
@@ -301,6 +302,7 @@ def failures_leave_nothing(context):
             beta.one("umount", there)
             nothing_left(beta, there, "a mount that could not be undone was unmounted")
             cut_short(scene, tools, there)
+            interrupted(scene, tools, there)
             bad_directories(scene, tools, there)
             beta.one("mount", GROUP, f"step:{lsn}", there)
             in_use(beta, there)
@@ -327,6 +329,19 @@ def cut_short(scene, tools, there):
             # A stand-in that was about to become nbdfuse finds no file to serve over, and ends.
             wait_for("the stand-ins end", lambda: not servers_of(place_of(there)), 20)
             nothing_left(scene.beta, there, f"killed at {name}: {script}")
+
+
+def interrupted(scene, tools, there):
+    """Ctrl-C and its like, while each tool runs: all is undone."""
+    for name, only in STAGES.items():
+        for number in ("INT", "TERM", "HUP"):
+            script = f"kill -{number} $PPID"
+            tools.become(name, f"{only}\n{script}")
+            answer = tools.run("mount", GROUP, "head", there)
+            tools.real()
+            answer.expect(1, "interrupted")
+            wait_for("the stand-ins end", lambda: not servers_of(place_of(there)), 20)
+            nothing_left(scene.beta, there, f"SIG{number} at {name}")
 
 
 def bad_directories(scene, tools, there):

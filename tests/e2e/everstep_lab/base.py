@@ -2,6 +2,7 @@
 
 import glob
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -154,10 +155,25 @@ def stop_postmasters(directory):
             continue
 
 
+PLACES = "/run/everstep/mounts"
+
+
+def place_of(directory):
+    """Where everstep keeps its way to a directory that it mounts on: a file of nbdfuse, below a loop device."""
+    name = re.sub(r"[^A-Za-z0-9_./]", lambda found: f"%{ord(found[0]):02x}", directory[1:])
+    return os.path.join(PLACES, name.replace("/", "-"))
+
+
 def clean_directory(directory):
     """Undoes everything that a killed check may have left in its directory: servers, mounts, loops, files."""
     if not os.path.isdir(directory):
         return
+    for place in glob.glob(glob.escape(place_of(directory)) + "*"):
+        for point in mounts_under(directory):
+            run(["umount", "-l", point], check=False)
+        for loop in loops_under(place):  # it is not found any more when its file is gone
+            run(["losetup", "-d", loop], check=False)
+        clean_directory(place)
     if not mounts_under(directory):  # a dead mount makes a walk of the tree fail slowly
         stop_postmasters(directory)
     for _ in range(3):
