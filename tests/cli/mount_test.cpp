@@ -157,6 +157,82 @@ TEST(Tools, WordsArriveAsTheyAreAndWhatIsSaidComesBack) {
     EXPECT_EQ((ToolEnd{3, "", ""}.said()), "exit 3");
 }
 
+// A node that makes an export, whose socket is not on this machine, and lists it until it is ended.
+struct NodeElsewhere {
+    std::string mount;  // of the export that is there
+    bool refuses_to_end = false;
+    wire::AdminRequest ended;
+
+    Replies answer(const wire::AdminRequest& request) {
+        Value told = Value::map();
+        told.set("id", "7").set("group", "db").set("mount", mount);
+        told.set("uris", Value::map().set("data", "nbd+unix:///data?socket=/no/such/x.sock"));
+        if (request.verb == "exports")
+            return {reply(mount.empty() ? Value::list() : Value::list().push(told))};
+        if (request.verb == "export") {
+            mount = request.arguments.at("mount");
+            return {reply(told.set("mount", mount))};
+        }
+        if (refuses_to_end) return refusal(ErrorCode::io, "the disk is gone");
+        mount.clear();
+        ended = request;
+        return {reply(Value::map())};
+    }
+};
+
+class MountsOf : public testing::Test {
+  protected:
+    void SetUp() override {
+        if (::geteuid() != 0) GTEST_SKIP() << "skipped: only root can mount";
+        for (const Tool& tool : {kNbdfuse, kFuse, kLosetup, kBlkid, kMount, kUmount}) {
+            if (!find_tool(tool).ok())
+                GTEST_SKIP() << "skipped: " << find_tool(tool).status().message();
+        }
+        std::filesystem::create_directory(there_);
+    }
+    World world_;
+    const std::string there_ = world_.directory.path() + "/then";
+    NodeElsewhere elsewhere_;
+    const FakeNode node_{world_.socket(), [this](const wire::AdminRequest& request) {
+                             return elsewhere_.answer(request);
+                         }};
+};
+
+TEST_F(MountsOf, ADiskThatIsOnAnotherMachineHasItsExportEnded) {
+    EXPECT_EQ(world_.run({"mount", "db", "step:9", there_, "--on", "beta"}), 1);
+    EXPECT_NE(world_.err.find("/no/such/x.sock"), std::string::npos) << world_.err;
+    EXPECT_NE(world_.err.find("on the machine of the node"), std::string::npos) << world_.err;
+    const auto requests = node_.requests();
+    ASSERT_EQ(requests.size(), 3U);
+    EXPECT_EQ(requests[1].arguments, (std::map<std::string, std::string>{{"group", "db"},
+                                                                         {"point", "step:9"},
+                                                                         {"writable", "1"},
+                                                                         {"mount", there_},
+                                                                         {"on", "beta"}}));
+    EXPECT_EQ(elsewhere_.ended.arguments,
+              (std::map<std::string, std::string>{
+                  {"id", "7"}, {"group", "db"}, {"drop", "1"}, {"on", "beta"}}));
+    EXPECT_FALSE(MountPlace::of(there_)->is_there());
+}
+
+TEST_F(MountsOf, WhatCouldNotBeUndoneIsSaidAndEndedLater) {
+    elsewhere_.refuses_to_end = true;
+    EXPECT_EQ(world_.run({"mount", "db", "head", there_}), 1);
+    EXPECT_NE(world_.err.find("x.sock"), std::string::npos) << world_.err;
+    EXPECT_NE(world_.err.find("export 7: the disk is gone"), std::string::npos) << world_.err;
+    EXPECT_NE(world_.err.find("`everstep umount " + there_ + "`"), std::string::npos) << world_.err;
+    EXPECT_EQ(world_.run({"mount", "db", "head", there_}), 1);
+    EXPECT_NE(world_.err.find("export 7 is left"), std::string::npos) << world_.err;
+    EXPECT_EQ(world_.run({"umount", there_}), 1);
+    elsewhere_.refuses_to_end = false;
+    EXPECT_EQ(world_.run({"umount", there_, "--keep"}), 0);
+    EXPECT_EQ(world_.out, there_ + " is unmounted; export 7 is kept\n");
+    EXPECT_EQ(elsewhere_.ended.arguments,
+              (std::map<std::string, std::string>{{"id", "7"}, {"group", "db"}, {"keep", "1"}}));
+    EXPECT_EQ(world_.run({"umount", there_}), 1);
+    EXPECT_NE(world_.err.find("no mount of a step"), std::string::npos) << world_.err;
+}
+
 TEST(MountTexts, SayWhatIsWhereAndHowItEnds) {
     Value body = Value::map();
     body.set("directory", "/mnt/then").set("device", "/dev/loop3").set("id", "7");

@@ -146,8 +146,8 @@ def any_step(context, kind, size):
                 listed = beta.one("exports", GROUP)
                 require((listed["id"], listed["mount"]) == (body["id"], there), f"exports says {listed}")
                 beta.cli("unexport", body["id"]).expect(3, there, "umount")
-                require(scene.random.choice((scene.alpha, beta)).one("umount", there) == {"directory": there, "ids": [body["id"]], "kept": False},
-                        "umount says what it ended")
+                ended = scene.random.choice((scene.alpha, beta)).one("umount", there)
+                require(ended == {"directory": there, "ids": [body["id"]], "kept": False}, f"umount says {ended}")
                 nothing_left(beta, there, f"step {lsn} was unmounted")
             written_on(scene, writer, there, kind)
             for lsn, images in before.items():
