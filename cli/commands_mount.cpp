@@ -4,7 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <cstdlib>
+#include <charconv>
 #include <filesystem>
 
 #include "cli/admin_client.hpp"
@@ -17,7 +17,7 @@
 namespace everstep::cli {
 namespace {
 
-constexpr Tool kNeeded[] = {kNbdfuse, kFuse, kLosetup, kBlkid, kMount, kUmount};
+constexpr Tool kNeeded[] = {kNbdfuse, kLosetup, kBlkid, kMount, kUmount};
 
 // The node, and the groups whose exports it can be asked for.
 struct Node {
@@ -175,12 +175,29 @@ Result<std::pair<std::string, std::string>> served(const Value& told) {
     return std::pair(uris->front().first, uris->front().second.text());
 }
 
+// Of a URI: %XX is a byte.
+std::string percent_decoded(std::string_view text) {
+    std::string out;
+    for (std::size_t at = 0; at < text.size(); ++at) {
+        unsigned byte = 0;
+        const char* const digits = text.data() + at + 1;
+        if (text[at] == '%' && at + 2 < text.size() &&
+            std::from_chars(digits, digits + 2, byte, 16).ptr == digits + 2) {
+            out += static_cast<char>(byte);
+            at += 2;
+        } else {
+            out += text[at];
+        }
+    }
+    return out;
+}
+
 // The socket of a node elsewhere is none here.
 Status check_socket(const std::string& uri) {
     constexpr std::string_view kSocket = "?socket=";
     const std::size_t at = uri.find(kSocket);
     if (at == std::string::npos) return {};
-    const std::string path = uri.substr(at + kSocket.size());
+    const std::string path = percent_decoded(std::string_view(uri).substr(at + kSocket.size()));
     if (::access(path.c_str(), R_OK | W_OK) == 0) return {};
     return {ErrorCode::io, fmt::format("{} cannot be opened here; mount on the machine of the node "
                                        "that has the history (--on chooses it)",

@@ -20,7 +20,6 @@
 namespace everstep::cli {
 
 inline constexpr Tool kNbdfuse{"nbdfuse", "libnbd-bin"};
-inline constexpr Tool kFuse{"fusermount3", "fuse3"};  // nbdfuse needs it
 inline constexpr Tool kLosetup{"losetup", "mount"};
 inline constexpr Tool kMount{"mount", "mount"};
 inline constexpr Tool kUmount{"umount", "mount"};

@@ -159,14 +159,15 @@ TEST(Tools, WordsArriveAsTheyAreAndWhatIsSaidComesBack) {
 
 // A node that makes an export, whose socket is not on this machine, and lists it until it is ended.
 struct NodeElsewhere {
-    std::string mount;  // of the export that is there
+    std::string mount;                       // of the export that is there
+    std::string socket = "/no/such/x.sock";  // as it stands in the URI
     bool refuses_to_end = false;
     wire::AdminRequest ended;
 
     Replies answer(const wire::AdminRequest& request) {
         Value told = Value::map();
         told.set("id", "7").set("group", "db").set("mount", mount);
-        told.set("uris", Value::map().set("data", "nbd+unix:///data?socket=/no/such/x.sock"));
+        told.set("uris", Value::map().set("data", "nbd+unix:///?socket=" + socket));
         if (request.verb == "exports")
             return {reply(mount.empty() ? Value::list() : Value::list().push(told))};
         if (request.verb == "export") {
@@ -184,7 +185,7 @@ class MountsOf : public testing::Test {
   protected:
     void SetUp() override {
         if (::geteuid() != 0) GTEST_SKIP() << "skipped: only root can mount";
-        for (const Tool& tool : {kNbdfuse, kFuse, kLosetup, kBlkid, kMount, kUmount}) {
+        for (const Tool& tool : {kNbdfuse, kLosetup, kBlkid, kMount, kUmount}) {
             if (!find_tool(tool).ok())
                 GTEST_SKIP() << "skipped: " << find_tool(tool).status().message();
         }
@@ -212,6 +213,19 @@ TEST_F(MountsOf, ADiskThatIsOnAnotherMachineHasItsExportEnded) {
     EXPECT_EQ(elsewhere_.ended.arguments,
               (std::map<std::string, std::string>{
                   {"id", "7"}, {"group", "db"}, {"drop", "1"}, {"on", "beta"}}));
+    EXPECT_FALSE(MountPlace::of(there_)->is_there());
+}
+
+TEST_F(MountsOf, ASocketThatNobodyServesIsNbdfusesToReport) {
+    const std::string path = world_.directory.path() + "/a %b";
+    std::ofstream(path).close();
+    elsewhere_.socket = world_.directory.path() + "/a%20%25b";
+    EXPECT_EQ(world_.run({"mount", "db", "head", there_}), 1);
+    EXPECT_NE(world_.err.find("nbdfuse nbd+unix:///?socket=" + elsewhere_.socket),
+              std::string::npos)
+        << world_.err;
+    EXPECT_NE(world_.err.find("it ended: "), std::string::npos) << world_.err;
+    EXPECT_EQ(elsewhere_.ended.verb, "unexport");
     EXPECT_FALSE(MountPlace::of(there_)->is_there());
 }
 
