@@ -4,6 +4,7 @@ import hashlib
 import os
 import shutil
 import struct
+from concurrent.futures import ThreadPoolExecutor
 
 from everstep_lab.base import Failed, loops_under, mounts_under, need_tool, place_of, require, run, wait_for
 from everstep_lab.mounts import FuseFile, Mounted, need_mounts
@@ -429,6 +430,15 @@ def node_dies(context):
             beta.one("umount", there)
             nothing_left(beta, there, "unmounted after a restart of the node")
 
+        # It is there, and does not answer.
+        beta.one("mount", GROUP, f"step:{lsn}", there)
+        beta.freeze()
+        beta.cli("umount", there).expect(4, "does not answer", "nothing is mounted", f"everstep umount {there}")
+        nothing_left(None, there, "unmounted beside a frozen node")
+        beta.thaw()
+        beta.one("umount", there)
+        nothing_left(beta, there, "unmounted when the node answered again")
+
         # What was written before a restart of the machine can be kept.
         beta.one("mount", GROUP, f"step:{lsn}", there, "--writable")
         put(os.path.join(there, "mine"), b"written on the step")
@@ -444,3 +454,38 @@ def node_dies(context):
         beta.one("umount", there)
         beta.one("unexport", kept, "--drop")
         nothing_left(beta, there, "all was ended")
+
+
+@check("mounts.at_once", 180)
+def at_once(context):
+    """Many at the same time: each in its own directory, and only one in a directory."""
+    need_mounts()
+    with Scene(context, {"data": EXT4}) as scene:
+        scene.lab.start()
+        beta, theres = scene.beta, [os.path.join(context.directory, f"then-{n}") for n in range(6)]
+        for there in theres:
+            os.mkdir(there)
+        writer = Writer(scene, "ext4")
+        try:
+            lsns = [writer.change(2) for _ in theres]
+        finally:
+            writer.close()
+        scene.lab.wait_caught_up()
+        with ThreadPoolExecutor(len(theres)) as pool:
+            for answer in pool.map(lambda pair: beta.cli("mount", GROUP, f"step:{pair[0]}", pair[1]),
+                                   zip(lsns, theres)):
+                answer.expect(0)
+            for lsn, there in zip(lsns, theres):
+                same_files(there, writer.seen[lsn], f"step {lsn} beside others")
+            for answer in pool.map(lambda there: beta.cli("umount", there), theres):
+                answer.expect(0)
+            for there in theres:
+                nothing_left(beta, there, "many were unmounted at once")
+
+            there, last = theres[0], lsns[-1]
+            codes = [answer.code for answer in pool.map(
+                lambda _: beta.cli("mount", GROUP, f"step:{last}", there), theres)]
+            require(codes.count(0) == 1, f"{len(codes)} mounts on one directory at once ended with {codes}")
+            same_files(there, writer.seen[last], "the one that was first")
+            beta.one("umount", there)
+            nothing_left(beta, there, "the one that was first was unmounted")
