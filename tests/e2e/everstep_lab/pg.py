@@ -25,10 +25,10 @@ def need_postgres():
 
 
 class Postgres:
-    """`data` on the volume, the socket and the log beside it on the host's own disk."""
+    """`data` on the volume, the socket and the log beside it on the host's own disk. `wal`: its WAL's own place."""
 
-    def __init__(self, data, socket_directory):
-        self.data, self.sockets = data, socket_directory
+    def __init__(self, data, socket_directory, wal=None):
+        self.data, self.sockets, self.wal = data, socket_directory, wal
         os.makedirs(socket_directory, exist_ok=True)
         shutil.chown(socket_directory, "postgres")
         self.log = os.path.join(socket_directory, "postgres.log")
@@ -38,13 +38,18 @@ class Postgres:
                    seconds, check, cwd="/")
 
     def make(self):
-        os.makedirs(self.data, exist_ok=True)
-        shutil.chown(self.data, "postgres")
-        self.as_postgres("initdb", "-D", self.data, "-A", "trust", "--no-sync", "--locale=C", "-E", "UTF8")
+        apart = []
+        for directory in filter(None, (self.data, self.wal)):
+            os.makedirs(directory, exist_ok=True)
+            shutil.chown(directory, "postgres")
+        if self.wal:
+            apart = ["-X", self.wal]
+        self.as_postgres("initdb", "-D", self.data, *apart, "-A", "trust", "--no-sync", "--locale=C", "-E", "UTF8")
         with open(os.path.join(self.data, "postgresql.conf"), "a", encoding="utf-8") as file:
             file.write("shared_buffers = 32MB\nwal_level = minimal\nmax_wal_senders = 0\n"
                        "max_wal_size = 96MB\n")
-        run(["sync", "-f", self.data])  # a crash may not find a cluster that never was on disk
+        for directory in filter(None, (self.data, self.wal)):
+            run(["sync", "-f", directory])  # a crash may not find a cluster that never was on disk
 
     def forget_other_host(self):
         """Takes away the lock file of the server that wrote this image: here it runs on the same machine."""
