@@ -1,6 +1,8 @@
 // `everstep status`: a block for each group.
 #include <algorithm>
 #include <array>
+#include <map>
+#include <set>
 
 #include "cli/render.hpp"
 
@@ -117,6 +119,42 @@ std::string volume_text(const Value& volume) {
     return field("volume " + or_dash(volume.at("name")), out);
 }
 
+constexpr std::size_t kTimelinesShown = 16;
+
+// The tree of them, where there are several: each below the one that it branched from.
+std::string timelines_text(const Value& group) {
+    const Value::List* const list = group.at("timelines").as_list();
+    if (list == nullptr || list->size() < 2) return {};
+    std::map<std::string, std::vector<const Value*>> children;  // by parent; parents come first
+    std::set<std::string> known;
+    for (const Value& one : *list) known.insert(one.at("timeline").text());
+    for (const Value& one : *list) {
+        const std::string parent = one.at("parent").text();
+        children[known.contains(parent) ? parent : ""].push_back(&one);
+    }
+    std::vector<std::string> lines;
+    const auto add = [&](const auto& self, const std::string& parent, std::size_t depth) -> void {
+        for (const Value* one : children[parent]) {
+            const std::string id = one->at("timeline").text();
+            std::string line(2 * depth, ' ');
+            line += or_dash(one->at("timeline_number")) + " (" + printable(short_id(id)) + ')';
+            if (!one->at("from").is_null()) line += ", from step " + or_dash(one->at("from"));
+            if (!one->at("node").text().empty()) line += ", by " + or_dash(one->at("node"));
+            if (is_true(one->at("current"))) line += "; the group's line";
+            lines.push_back(std::move(line));
+            self(self, id, depth + 1);
+        }
+    };
+    add(add, "", 0);
+    const std::size_t left_out = lines.size() - std::min(lines.size(), kTimelinesShown);
+    std::string out;
+    if (left_out > 0)
+        out = field("timelines", count_text(left_out, "older one") + "; all of them: --json");
+    for (std::size_t n = left_out; n < lines.size(); ++n)
+        out += field(out.empty() ? "timelines" : "", lines[n]);
+    return out;
+}
+
 std::string group_text(const Value& group) {
     std::string out = or_dash(group.at("name")) + ": " + or_dash(group.at("role")) + ", " +
                       or_dash(group.at("state")) + '\n' + why_text(group);
@@ -124,13 +162,14 @@ std::string group_text(const Value& group) {
     std::string line = group.at("timeline").is_null()
                            ? std::string("none yet")
                            : number + " (" + short_id(group.at("timeline").text()) + ')';
-    out += field("timeline", line);
+    out += field("timeline", line) + timelines_text(group);
     if (!group.at("ack_in_force").is_null()) {
         out += field("ack", or_dash(group.at("ack_in_force")) + " in force");
     }
     if (!group.at("held_at").is_null()) {
-        out += field("held",
-                     "at step " + or_dash(group.at("held_at")) + "; everstep resume applies again");
+        out += field("held", "at step " + or_dash(group.at("held_at")) + ", head is " +
+                                 or_dash(group.at("history").at("head")) +
+                                 "; everstep resume applies again");
     }
     if (group.at("positions").as_map() != nullptr) out += positions_text(group.at("positions"));
     if (const std::string lag = lag_text(group); !lag.empty()) out += field("lag", lag);

@@ -22,6 +22,22 @@ TimelineOf newest_timeline(const GroupRecord& record, const standby::Standby* st
     return {id.hex(), Value()};
 }
 
+// Parents first.
+Value timelines_of(const std::vector<journal::TimelineInfo>& all, const std::string& current) {
+    Value list = Value::list();
+    for (const journal::TimelineInfo& one : all) {
+        Value value = Value::map();
+        value.set("timeline", one.id.hex());
+        value.set("timeline_number", one.number);
+        value.set("parent", one.parent.nil() ? Value() : Value(one.parent.hex()));
+        value.set("from", one.parent.nil() ? Value() : Value(one.branch_lsn.value()));
+        value.set("node", one.node);
+        value.set("current", one.id.hex() == current);
+        list.push(std::move(value));
+    }
+    return list;
+}
+
 // A group that could not take up its role: the same keys, nothing in them.
 Value no_role() {
     Value positions = Value::map();
@@ -53,6 +69,10 @@ Value Group::status() const {
     const TimelineOf timeline = newest_timeline(context_.record, store);
     value.set("timeline", timeline.id);
     value.set("timeline_number", timeline.number);
+    const bool stored = store != nullptr && store->store().has_history();
+    value.set("timelines",
+              timelines_of(stored ? store->store().timelines() : context_.record.timelines,
+                           timeline.id.text()));
     value.set("ack_in_force", part.at("ack_in_force"));
     value.set("positions", part.at("positions"));
     value.set("held_at", part.at("held_at"));

@@ -80,7 +80,7 @@ TEST(StatusText, AStandbyShowsItsHistoryAndWhatIsNotApplied) {
 
 db: standby, held
   timeline     2 (4f2a91c0)
-  held         at step 1000; everstep resume applies again
+  held         at step 1000, head is 1204; everstep resume applies again
   positions    captured  queued  sealed  sent  received  durable  applied
                    1204    1204    1204  1204      1204     1203     1000
   lag          204 steps not applied yet
@@ -88,6 +88,43 @@ db: standby, held
                2026-11-20T20:00:00.000000Z .. 2026-11-20T20:45:00.250000Z
                gap: after step 100 up to step 151, unclean stop of alpha, 1.0 MiB differ
 )");
+}
+
+TEST(StatusText, TimelinesAreATree) {
+    const auto timeline = [](const char* id, const char* parent, int number) {
+        Value value = Value::map();
+        value.set("timeline", id).set("timeline_number", number).set("node", "beta");
+        value.set("parent", *parent == 0 ? Value() : Value(parent));
+        value.set("from", *parent == 0 ? Value() : Value(100 * number));
+        value.set("current", number == 3);
+        return value;
+    };
+    Value group = Value::map();
+    group.set("name", "db").set("role", "standby").set("state", "streaming");
+    group.set("timeline", "cccccccc01").set("timeline_number", 3);
+    Value list = Value::list();
+    for (const auto& [id, parent, number] :
+         {std::tuple("aaaaaaaa01", "", 1), std::tuple("bbbbbbbb01", "aaaaaaaa01", 2),
+          std::tuple("dddddddd01", "aaaaaaaa01", 2), std::tuple("cccccccc01", "bbbbbbbb01", 3)})
+        list.push(timeline(id, parent, number));
+    group.set("timelines", list);
+    EXPECT_EQ(status_text(body_of(group)), R"(node alpha
+
+db: standby, streaming
+  timeline     3 (cccccccc)
+  timelines    1 (aaaaaaaa), by beta
+                 2 (bbbbbbbb), from step 200, by beta
+                   3 (cccccccc), from step 300, by beta; the group's line
+                 2 (dddddddd), from step 200, by beta
+)");
+    Value many = Value::list();
+    for (int n = 1; n <= 40; ++n) many.push(timeline(std::to_string(10000000 + n).c_str(), "", n));
+    group.set("timelines", many);
+    const std::string text = status_text(body_of(group));
+    EXPECT_NE(text.find("timelines    24 older ones; all of them: --json\n"), std::string::npos)
+        << text;
+    EXPECT_EQ(text.find("(10000024)"), std::string::npos);
+    EXPECT_NE(text.find("(10000025)"), std::string::npos);
 }
 
 TEST(StatusText, AGroupThatHasNothingYetIsStillReadable) {

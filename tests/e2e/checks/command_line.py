@@ -39,6 +39,8 @@ PEER = {"node": TEXT, "state": TEXT, "received": NUMBER, "durable": NUMBER, "app
 STATUS = {"node": TEXT, "groups": [{
     "name": TEXT, "role": TEXT, "state": TEXT, "timeline": HEX, "timeline_number": NUMBER, "ack_in_force": (TEXT, None),
     "positions": {stage: NUMBER for stage in STAGES}, "peers": [PEER],
+    "timelines": [{"timeline": HEX, "timeline_number": NUMBER, "parent": (HEX, None), "from": (NUMBER, None),
+                   "node": TEXT, "current": YES_NO}],
     "history": {"oldest": (NUMBER, None), "head": (NUMBER, None), "oldest_time": (TIME, None),
                 "head_time": (TIME, None), "bytes": NUMBER, "gaps": NUMBER},
     "volumes": [{"name": TEXT, "size": NUMBER, "device": TEXT, "capture": TEXT, "uri": (TEXT, None)}]}]}
@@ -68,7 +70,13 @@ def json_fields(context):
         scene.lab.wait_serving(beta)
         status = beta.one("status")
         shape("status after a takeover", status, STATUS)
-        require(all(one["uri"] for one in status["groups"][0]["volumes"]), f"volumes without a URI: {status}")
+        group = status["groups"][0]
+        require(all(one["uri"] for one in group["volumes"]), f"volumes without a URI: {status}")
+        old, new = group["timelines"]
+        require((new["parent"], new["node"], new["current"]) == (old["timeline"], beta.name, True),
+                f"the timelines after a takeover are {group['timelines']}")
+        require((old["parent"], old["current"], new["from"]) == (None, False, scene.model.head[1]),
+                f"the timelines after a takeover are {group['timelines']}")
 
 
 @check("command_line.events", 120)
