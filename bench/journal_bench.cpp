@@ -175,10 +175,30 @@ Status look_ups(const std::string& directory, std::uint64_t seed, double for_sec
     return {};
 }
 
+// Opens, and lists the steps that wrote on a random block.
+Status list_block(const std::string& directory, std::uint64_t seed) {
+    std::mt19937_64 random(seed);
+    History history(directory);
+    EVERSTEP_TRY(history.open());
+    const journal::StepFilter block{
+        .volume = VolumeIndex(0),
+        .offset = ByteOffset(random() % ((32ULL << 20) / kBlockBytes) * kBlockBytes),
+        .length = ByteCount(kBlockBytes)};
+    const auto begin = SteadyClock::now();
+    std::uint64_t found = 0;
+    EVERSTEP_TRY(history.store().each_step(history.store().view_at_tip(), Lsn(0), block,
+                                           [&](const journal::StepInfo&) {
+                                               ++found;
+                                               return true;
+                                           }));
+    print(fmt::format(R"("steps":{},"seconds":{:.6f})", found, seconds_since(begin)));
+    return {};
+}
+
 Status usage() {
     return {ErrorCode::usage,
             "journal_bench append DIR BYTES COUNT | apply DIR first|again BYTES | make DIR STEPS "
-            "data|zero | first DIR SEED | look DIR SEED SECONDS"};
+            "data|zero | first DIR SEED | list DIR SEED | look DIR SEED SECONDS"};
 }
 
 Status run(const std::vector<std::string>& words) {
@@ -186,6 +206,7 @@ Status run(const std::vector<std::string>& words) {
     const std::string& command = words[0];
     const auto number = [&](std::size_t n) { return std::strtoull(words[n].c_str(), nullptr, 10); };
     if (command == "first") return first_read(words[1], number(2));
+    if (command == "list") return list_block(words[1], number(2));
     if (words.size() < 4) return usage();
     if (command == "append") return append(words[1], number(2), number(3));
     if (command == "apply")

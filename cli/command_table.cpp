@@ -49,7 +49,7 @@ std::vector<CommandSpec> looking_commands() {
          "the steps of a group, newest first",
          "Lists steps with time, volume, offset, length (bytes), kind (data, zero, discard, "
          "reread, sync) and flags (fua; flush: a completed flush lies behind the step). Marks and "
-         "gaps stand in place: no point lies inside a gap.",
+         "gaps stand in place, whatever steps are asked for: no point lies inside a gap.",
          "everstep log db --from ago:10m --limit 50",
          Shape::lines,
          {kGroup},
@@ -57,6 +57,9 @@ std::vector<CommandSpec> looking_commands() {
           {"--to", "to", "P", "the newest step wanted; default: head"},
           {"--limit", "limit", "N", "at most N steps"},
           {"--flushes", "flushes", "", "only steps that a flush lies behind"},
+          {"--volume", "volume", "NAME", "only steps that write on this volume"},
+          {"--range", "range", "OFFSET+LENGTH",
+           "only steps that write on some of these bytes, as 4096+512 or 1GiB+64KiB"},
           kOn}},
         {"diff",
          "the extents that differ between two points",
@@ -147,7 +150,7 @@ std::vector<CommandSpec> time_commands() {
          "everstep resume db",
          Shape::document,
          {kGroup},
-         {kOn}},
+         {kDryRun, kOn}},
         {"export",
          "serve a point as a block device",
          "Serves the volumes of GROUP (or VOLUME alone) as they were at a point, read-only, by "

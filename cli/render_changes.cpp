@@ -28,7 +28,10 @@ std::string move_text(const Invocation& invocation, const Value& body) {
                       count_text(body.at("blocks").number(), "block") + ", " +
                       bytes_text(body.at("bytes").number());
     out += only_said ? " to write" : " written";
-    if (!only_said) {
+    if (only_said) {
+        const Value& about = body.at("about_seconds");
+        if (!about.is_null()) out += ", in about " + seconds_text(real(about));
+    } else {
         const double seconds = real(body.at("seconds"));
         out += " in " + seconds_text(seconds);
         const double bytes = real(body.at("bytes"));

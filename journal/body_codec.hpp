@@ -98,6 +98,9 @@ class BodyReader {
         if (value > (bytes_.size() - at_) / item_bytes) ok_ = false;
         return ok_ ? value : 0;
     }
+    void skip(std::size_t count) {
+        if (wants(count)) at_ += count;
+    }
     [[nodiscard]] bool ok() const { return ok_; }
     [[nodiscard]] bool done() const { return ok_ && at_ == bytes_.size(); }
 

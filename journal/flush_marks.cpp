@@ -35,7 +35,7 @@ Result<std::vector<Lsn>> Store::Impl::flushes_in(const std::vector<PathPart>& pa
     }
     std::vector<Lsn> marks;
     for (const std::uint64_t number : numbers)
-        EVERSTEP_TRY(with_index(number, [&](const RedoIndex& index) {
+        EVERSTEP_TRY(with_lists(number, [&](const RedoLists& index) {
             auto mark = std::lower_bound(index.flushes.begin(), index.flushes.end(),
                                          FlushMark{first, VolumeIndex(0)});
             for (; mark != index.flushes.end() && mark->lsn <= last; ++mark)
@@ -59,7 +59,7 @@ std::optional<Lsn> newest_of(const RedoSummary& summary, const std::optional<Vol
     return newest;
 }
 
-std::optional<Lsn> newest_in(const RedoIndex& index, const std::optional<VolumeIndex>& volume,
+std::optional<Lsn> newest_in(const RedoLists& index, const std::optional<VolumeIndex>& volume,
                              Lsn limit) {
     auto mark = std::partition_point(index.flushes.begin(), index.flushes.end(),
                                      [&](const FlushMark& f) { return f.lsn <= limit; });
@@ -114,7 +114,7 @@ Result<std::optional<Lsn>> Store::Impl::flush_before(
         if (newest && holder.limit <= *newest) break;
         std::optional<Lsn> mark = holder.whole;
         if (!mark)
-            EVERSTEP_TRY(with_index(holder.number, [&](const RedoIndex& index) {
+            EVERSTEP_TRY(with_lists(holder.number, [&](const RedoLists& index) {
                 mark = newest_in(index, volume, holder.limit);
             }));
         if (mark && (!newest || *newest < *mark)) newest = mark;

@@ -5,28 +5,42 @@
 
 namespace everstep::journal {
 
-Status Store::Impl::with_index(std::uint64_t number, const Look& look) const {
-    std::shared_ptr<const RedoIndex> index;
+namespace {
+
+// `fetch` gives what of a sealed segment is not in memory.
+template <class Part, class Fetch>
+Status with_part(const Store::Impl& s, std::uint64_t number, Fetch fetch, const Look<Part>& look) {
+    std::shared_ptr<const Part> part;
     std::uint64_t salt = 0;
     {
-        const std::shared_lock guard(mutex);
-        const Segment* segment = history.segment(number);
+        const std::shared_lock guard(s.mutex);
+        const Segment* segment = s.history.segment(number);
         if (segment == nullptr)
             return {ErrorCode::refused, "segment " + std::to_string(number) + " is not kept"};
-        index = segment->index;
+        part = segment->index;
         salt = segment->redo.salt;
         if (!segment->redo.sealed) {
-            look(*index);
+            look(*part);
             return {};
         }
     }
-    if (index == nullptr) {
-        const auto kept = indexes.redo(number, salt);
+    if (part == nullptr) {
+        const auto kept = (s.indexes.*fetch)(number, salt);
         if (!kept.ok()) return kept.status();
-        index = *kept;
+        part = *kept;
     }
-    look(*index);
+    look(*part);
     return {};
+}
+
+}  // namespace
+
+Status Store::Impl::with_index(std::uint64_t number, const Look<RedoIndex>& look) const {
+    return with_part(*this, number, &IndexCache::redo, look);
+}
+
+Status Store::Impl::with_lists(std::uint64_t number, const Look<RedoLists>& look) const {
+    return with_part(*this, number, &IndexCache::lists, look);
 }
 
 std::vector<std::uint64_t> Store::Impl::segments_to(const TimelineId& timeline, Lsn lsn) const {
@@ -53,7 +67,7 @@ Result<std::optional<FrameRef>> Store::Impl::frame_of_seq(const TimelineId& time
     }
     std::optional<FrameRef> frame;
     if (!number) return frame;
-    EVERSTEP_TRY(with_index(*number, [&](const RedoIndex& index) {
+    EVERSTEP_TRY(with_lists(*number, [&](const RedoLists& index) {
         const auto found =
             std::lower_bound(index.frames.begin(), index.frames.end(), seq,
                              [](const FrameRef& f, FrameSeq wanted) { return f.seq < wanted; });
@@ -73,7 +87,7 @@ Result<FrameAt> Store::Impl::frame_at(const Point& point) const {
     }
     FrameAt out;
     for (const std::uint64_t number : numbers) {
-        EVERSTEP_TRY(with_index(number, [&](const RedoIndex& index) {
+        EVERSTEP_TRY(with_lists(number, [&](const RedoLists& index) {
             // Behind it: the first frame all of whose steps lie behind the LSN (a frame without
             // steps lies behind its last).
             auto behind = std::partition_point(
@@ -127,7 +141,7 @@ Result<std::optional<FrameRef>> Store::Impl::frame_at_time(const PathPart& part,
     }
     std::optional<FrameRef> frame;
     for (const std::uint64_t number : numbers) {
-        EVERSTEP_TRY(with_index(number, [&](const RedoIndex& index) {
+        EVERSTEP_TRY(with_lists(number, [&](const RedoLists& index) {
             auto behind = std::partition_point(
                 index.frames.begin(), index.frames.end(),
                 [&](const FrameRef& f) { return f.step_first <= time && f.first <= part.to.lsn; });

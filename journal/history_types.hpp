@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -81,6 +82,21 @@ struct StepInfo {
     EntryKind kind = EntryKind::data;
     bool fua = false;
     bool flush = false;  // a flush mark of any volume lies directly behind it
+};
+
+// Steps that write on a volume, or on a range of it (of every volume, if none is named); all steps,
+// if nothing is said.
+struct StepFilter {
+    std::optional<VolumeIndex> volume;
+    ByteOffset offset{0};
+    std::optional<ByteCount> length;  // from `offset`; none: all of it
+    [[nodiscard]] bool any() const { return volume.has_value() || length.has_value(); }
+    [[nodiscard]] bool takes(const StepInfo& step) const {
+        if (!any()) return true;
+        if (step.length == ByteCount(0) || (volume && step.volume != *volume)) return false;
+        return !length || (step.offset < offset + length->value() &&
+                           offset < step.offset + step.length.value());
+    }
 };
 
 // Boot time that the daemon has run since the store began, summed over its runs: what retention

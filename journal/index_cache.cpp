@@ -6,9 +6,11 @@ namespace everstep::journal {
 namespace {
 
 // About what an index takes in memory, its hash tables included.
+std::uint64_t memory_of(const RedoLists& lists) {
+    return lists.frames.size() * sizeof(FrameRef) + lists.flushes.size() * sizeof(FlushMark) + 4096;
+}
 std::uint64_t memory_of(const RedoIndex& index) {
-    return index.writes.unit_count() * 176 + index.frames.size() * sizeof(FrameRef) +
-           index.flushes.size() * sizeof(FlushMark) + 4096;
+    return index.writes.unit_count() * 176 + memory_of(static_cast<const RedoLists&>(index));
 }
 std::uint64_t memory_of(const BeforeImageIndex& images) {
     return images.image_count() * 80 + 4096;
@@ -55,6 +57,28 @@ Result<std::shared_ptr<const RedoIndex>> IndexCache::redo(std::uint64_t segment,
     entry.bytes = memory_of(*index);
     entry.redo = std::make_shared<RedoIndex>(std::move(*index));
     const auto out = entry.redo;
+    keep(std::move(entry));
+    return out;
+}
+
+Result<std::shared_ptr<const RedoLists>> IndexCache::lists(std::uint64_t segment,
+                                                           std::uint64_t salt) {
+    using Lists = std::shared_ptr<const RedoLists>;
+    if (Lists whole = known_redo(salt); whole != nullptr) return whole;
+    Entry entry;
+    entry.key = {FileKind::redo_index, salt};
+    if (Entry known = find(entry.key); known.lists != nullptr) return known.lists;
+    const std::string path = path_of(file_name(FileKind::redo_index, segment));
+    const auto head = read_index_head(files_, path);
+    auto lists = head.ok() ? unpack_redo_lists(head->bytes(), of(segment, salt), path)
+                           : Result<RedoLists>(head.status());
+    if (!lists.ok()) {
+        auto made_again = redo(segment, salt);
+        return made_again.ok() ? Result<Lists>(*made_again) : made_again.status();
+    }
+    entry.bytes = memory_of(*lists);
+    entry.lists = std::make_shared<RedoLists>(std::move(*lists));
+    Lists out = entry.lists;
     keep(std::move(entry));
     return out;
 }

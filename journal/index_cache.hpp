@@ -67,6 +67,9 @@ class IndexCache {
                                                                 std::uint64_t salt);
     [[nodiscard]] Result<std::shared_ptr<const BeforeImageIndex>> undo(std::uint64_t segment,
                                                                        std::uint64_t salt);
+    // What of redo() is no writes, without a look at these.
+    [[nodiscard]] Result<std::shared_ptr<const RedoLists>> lists(std::uint64_t segment,
+                                                                 std::uint64_t salt);
     // Writes the index file of a sealed file.
     [[nodiscard]] Status put(std::uint64_t segment, std::uint64_t salt, const RedoIndex& index);
     [[nodiscard]] Status put(std::uint64_t segment, std::uint64_t salt,
@@ -76,10 +79,11 @@ class IndexCache {
     [[nodiscard]] Status remove(std::uint64_t segment);
 
   private:
-    using Key = std::pair<FileKind, std::uint64_t>;  // and the salt
+    using Key = std::pair<FileKind, std::uint64_t>;  // and the salt; redo_index: the lists alone
     struct Entry {
         Key key;
         std::shared_ptr<const RedoIndex> redo;
+        std::shared_ptr<const RedoLists> lists;
         std::shared_ptr<const BeforeImageIndex> undo;
         std::uint64_t bytes = 0;
     };

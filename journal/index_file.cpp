@@ -150,6 +150,19 @@ FrameRef get_frame(BodyReader& from, std::uint64_t segment) {
     return frame;
 }
 
+// They end the body.
+Status get_lists(BodyReader& reader, const IndexedFile& of, const std::string& name,
+                 RedoLists& lists) {
+    lists.frames.resize(reader.count(kFrameBytes));
+    for (FrameRef& frame : lists.frames) frame = get_frame(reader, of.segment);
+    lists.flushes.resize(reader.count(kFlushBytes));
+    for (FlushMark& mark : lists.flushes) {
+        mark.lsn = Lsn(reader.number<std::uint64_t>());
+        mark.volume = VolumeIndex(reader.number<std::uint16_t>());
+    }
+    return reader.done() ? Status() : bad(name, "the lists of the index do not fill it");
+}
+
 }  // namespace
 
 bool is_sane(const Unit& unit, std::size_t chunks, const IndexedFile& of) {
@@ -226,15 +239,19 @@ Result<RedoIndex> unpack_redo_index(Bytes from, const IndexedFile& of, const std
             return bad(name, "a write in the index makes no sense");
         index.writes.restore(unit);
     }
-    index.frames.resize(reader.count(kFrameBytes));
-    for (FrameRef& frame : index.frames) frame = get_frame(reader, of.segment);
-    index.flushes.resize(reader.count(kFlushBytes));
-    for (FlushMark& mark : index.flushes) {
-        mark.lsn = Lsn(reader.number<std::uint64_t>());
-        mark.volume = VolumeIndex(reader.number<std::uint16_t>());
-    }
-    if (!reader.done()) return bad(name, "the lists of the index do not fill it");
+    EVERSTEP_TRY(get_lists(reader, of, name, index));
     return index;
+}
+
+Result<RedoLists> unpack_redo_lists(Bytes from, const IndexedFile& of, const std::string& name) {
+    const auto body = unpack_index_head(from, of, FileKind::redo, name);
+    if (!body.ok()) return body.status();
+    BodyReader reader(*body);
+    reader.skip(reader.count(sizeof(std::uint32_t)) * sizeof(std::uint32_t));
+    reader.skip(reader.count(kUnitBytes) * kUnitBytes);
+    RedoLists lists;
+    EVERSTEP_TRY(get_lists(reader, of, name, lists));
+    return lists;
 }
 
 BodyBytes pack_undo_index(const IndexedFile& of, const BeforeImageIndex& images) {

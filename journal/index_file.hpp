@@ -46,6 +46,9 @@ void put_image(BodyWriter& to, const BeforeImage& image);
 // messages.
 [[nodiscard]] Result<RedoIndex> unpack_redo_index(Bytes from, const IndexedFile& of,
                                                   const std::string& name);
+// Its lists without its writes; of the file's head (read_index_head).
+[[nodiscard]] Result<RedoLists> unpack_redo_lists(Bytes from, const IndexedFile& of,
+                                                  const std::string& name);
 [[nodiscard]] Result<BeforeImageIndex> unpack_undo_index(Bytes from, const IndexedFile& of,
                                                          const std::string& name);
 

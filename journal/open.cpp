@@ -14,6 +14,19 @@ Status check_options(const StoreOptions& options) {
     return {};
 }
 
+// As many files as may be open, the newest first, so that the first read of a step is as quick as
+// the later ones, however many there are.
+void open_files(const Store::Impl& s) {
+    std::vector<FixedSegment> fixed;
+    const auto& segments = s.history.segments();
+    for (auto one = segments.rbegin(); one != segments.rend(); ++one) {
+        const Segment& segment = **one;
+        if (segment.fixed() && segment.index == nullptr) fixed.push_back(fixed_of(segment));
+        s.cache.open_ahead(segment.number);
+    }
+    s.indexes.open_ahead(s.history.merged(), fixed);
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Store>> Store::open(io::FileSystem& files, const StoreOptions& options,
@@ -39,21 +52,8 @@ Result<std::unique_ptr<Store>> Store::open(io::FileSystem& files, const StoreOpt
         return status;
     }
     store->impl_->lock_file = std::move(*lock);
-    store->impl_->open_files();
+    open_files(*store->impl_);
     return store;
-}
-
-// As many files as may be open, the newest first, so that the first read of a step is as quick as
-// the later ones, however many there are.
-void Store::Impl::open_files() {
-    std::vector<FixedSegment> fixed;
-    const auto& segments = history.segments();
-    for (auto one = segments.rbegin(); one != segments.rend(); ++one) {
-        const Segment& segment = **one;
-        if (segment.fixed() && segment.index == nullptr) fixed.push_back(fixed_of(segment));
-        cache.open_ahead(segment.number);
-    }
-    indexes.open_ahead(history.merged(), fixed);
 }
 
 Status Store::wipe(io::FileSystem& files, const std::string& directory) {

@@ -47,9 +47,10 @@ BodyBytes fences_of(const std::vector<Key>& sorted) {
     return out.take();
 }
 
-// The place of the key among the `count` items of a table that begin with one, or `count`.
-std::uint32_t find_key(PageView& view, std::size_t table, std::size_t fence_table,
-                       std::uint64_t key) {
+// The place of the first key that is not below `key` among the items of a table, which begin with
+// one.
+std::uint32_t place_of_key(PageView& view, std::size_t table, std::size_t fence_table,
+                           std::uint64_t key) {
     const std::uint32_t count = view.pages().items(table);
     std::uint32_t low = 0;  // the fences below: at most the key
     std::uint32_t high = view.pages().items(fence_table);
@@ -60,19 +61,25 @@ std::uint32_t find_key(PageView& view, std::size_t table, std::size_t fence_tabl
         else
             high = middle;
     }
-    if (low == 0) return count;
+    if (low == 0) return 0;
     std::uint64_t first = std::uint64_t{low - 1} * kFenceEvery;
     std::uint64_t end = std::min<std::uint64_t>(count, first + kFenceEvery);
     while (first < end) {
         const std::uint64_t middle = first + (end - first) / 2;
-        const std::uint64_t found = u64(view.item(table, static_cast<std::uint32_t>(middle)), 0);
-        if (found == key) return static_cast<std::uint32_t>(middle);
-        if (found < key)
+        if (u64(view.item(table, static_cast<std::uint32_t>(middle)), 0) < key)
             first = middle + 1;
         else
             end = middle;
     }
-    return count;
+    return static_cast<std::uint32_t>(std::min<std::uint64_t>(first, count));
+}
+
+// The place of the key, or how many there are.
+std::uint32_t find_key(PageView& view, std::size_t table, std::size_t fence_table,
+                       std::uint64_t key) {
+    const std::uint32_t count = view.pages().items(table);
+    const std::uint32_t at = place_of_key(view, table, fence_table, key);
+    return at < count && u64(view.item(table, at), 0) == key ? at : count;
 }
 
 void pad_to(BodyBytes& bytes, std::size_t item_bytes) {
@@ -227,6 +234,34 @@ std::uint32_t PagedWrites::newest(VolumeIndex volume, std::uint64_t sector, Unit
             best = unit;
     }
     return view_.status().ok() ? best : kRangeNone;
+}
+
+bool PagedWrites::units_in(const UnitRange& sectors, std::size_t most,
+                           std::vector<std::uint32_t>& out) const {
+    const std::uint32_t count = view_.pages().items(keys);
+    const std::uint64_t last = sectors.first + sectors.count - 1;
+    for (unsigned level = 0; level <= kRangeLevelMax; ++level) {
+        if ((view_.pages().flags() >> level & 1) == 0) continue;
+        const std::uint64_t end = range_key(sectors.volume, last, level);
+        std::uint32_t at =
+            place_of_key(view_, keys, fences, range_key(sectors.volume, sectors.first, level));
+        for (; at < count && view_.status().ok(); ++at) {
+            const Bytes item = view_.item(keys, at);
+            if (u64(item, 0) > end) break;
+            const std::uint64_t first = u32(item, 8);
+            const std::uint64_t behind = first + u32(item, 12);
+            if (behind > view_.pages().items(entries)) {
+                view_.fail("a key of the index has entries that are not there");
+                return false;
+            }
+            if (out.size() + (behind - first) > most) return false;
+            for (std::uint64_t n = first; n < behind; ++n)
+                out.push_back(u32(view_.item(entries, static_cast<std::uint32_t>(n)), 0));
+        }
+    }
+    std::sort(out.begin(), out.end());
+    out.erase(std::unique(out.begin(), out.end()), out.end());
+    return view_.status().ok();
 }
 
 bool PagedWrites::covers(std::uint32_t number, const UnitRange& sectors) const {

@@ -36,6 +36,10 @@ class PagedWrites {
     [[nodiscard]] UnitSpan between(Position after, Position to, const Ends& ends) const;
     [[nodiscard]] std::uint32_t newest(VolumeIndex volume, std::uint64_t sector,
                                        UnitSpan span) const;
+    // Appends the numbers of the units that cover any of the sectors, growing. False: there are
+    // more than about `most`, or the view has failed.
+    [[nodiscard]] bool units_in(const UnitRange& sectors, std::size_t most,
+                                std::vector<std::uint32_t>& out) const;
     [[nodiscard]] bool split_block(VolumeIndex volume, std::uint64_t block) const;
     // False, and the view has failed, where the pages contradict each other.
     [[nodiscard]] bool covers(std::uint32_t number, const UnitRange& sectors) const;

@@ -42,10 +42,12 @@ struct FlushMark {
 };
 
 // What lies in a redo file.
-struct RedoIndex {
-    SegmentIndex writes;
+struct RedoLists {
     std::vector<FrameRef> frames;    // by seq
     std::vector<FlushMark> flushes;  // by LSN; some may mark steps of segments before
+};
+struct RedoIndex : RedoLists {
+    SegmentIndex writes;
 };
 
 // What is always known of a redo file without its index.

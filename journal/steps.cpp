@@ -6,7 +6,7 @@
 #include "common/base/checksum.hpp"
 #include "common/base/config.hpp"
 #include "common/base/frame_format.hpp"
-#include "journal/store_impl.hpp"
+#include "journal/step_filter.hpp"
 
 namespace everstep::journal {
 namespace {
@@ -23,6 +23,11 @@ StepInfo to_step(const TimelineId& timeline, const FrameEntry& entry) {
     step.kind = entry.kind;
     step.fua = entry.fua;
     return step;
+}
+
+bool any_between(const std::vector<Lsn>& sorted, Lsn first, Lsn last) {
+    const auto found = std::lower_bound(sorted.begin(), sorted.end(), first);
+    return found != sorted.end() && *found <= last;
 }
 
 }  // namespace
@@ -65,6 +70,7 @@ Status Store::Impl::steps_of(const FrameRef& frame, const StepRange& range,
         if (!takes_lsn(e->kind) || range.to < e->lsn) continue;
         if (e->lsn <= range.after) break;
         StepInfo step = to_step(range.timeline, *e);
+        if (!range.filter.takes(step)) continue;
         step.flush = std::binary_search(flushes->begin(), flushes->end(), e->lsn);
         if (!each(step)) break;
     }
@@ -100,18 +106,23 @@ Status Store::Impl::steps_on(const StepRange& range,
     const auto until = [&](const StepInfo& step) { return more = each(step); };
     for (StepHolder& holder : step_holders(range)) {
         for (StepInfo& step : holder.kept) {
+            if (!range.filter.takes(step)) continue;
             const auto flushes = flushes_in(range.path, step.lsn, step.lsn);
             if (!flushes.ok()) return flushes.status();
             step.flush = !flushes->empty();
             if (!until(step)) return {};
         }
         if (!holder.kept.empty()) continue;  // it has no frames
+        const auto steps =
+            range.filter.any() ? steps_written(*this, holder.segment, range.filter) : std::nullopt;
+        if (steps && steps->empty()) continue;
         std::vector<FrameRef> frames;
         EVERSTEP_TRY(
-            with_index(holder.segment, [&](const RedoIndex& index) { frames = index.frames; }));
+            with_lists(holder.segment, [&](const RedoLists& lists) { frames = lists.frames; }));
         for (auto frame = frames.rbegin(); frame != frames.rend(); ++frame) {
             if (!frame->has_steps() || range.to < frame->first) continue;
             if (frame->last <= range.after) return {};
+            if (steps && !any_between(*steps, frame->first, frame->last)) continue;
             EVERSTEP_TRY(steps_of(*frame, range, until));
             if (!more) return {};
         }
@@ -119,11 +130,12 @@ Status Store::Impl::steps_on(const StepRange& range,
     return {};
 }
 
-Status Store::each_step(const View& view, Lsn after,
+Status Store::each_step(const View& view, Lsn after, const StepFilter& filter,
                         const std::function<bool(const StepInfo&)>& each) const {
     const Impl& s = *impl_;
     const std::uint64_t kept = s.kept_generation;
     StepRange range;
+    range.filter = filter;
     {
         const std::shared_lock guard(s.mutex);
         range.path = s.history.topology().path({view.timeline, view.at});
@@ -149,7 +161,7 @@ Result<StepInfo> Store::step(const View& view, Lsn lsn) const {
                    "step " + std::to_string(lsn.value()) + " is not stored on this path");
     if (view.at.lsn < lsn || lsn == Lsn(0)) return missing;
     std::optional<StepInfo> found;
-    StepRange range{.timeline = {}, .after = lsn - 1, .to = lsn, .path = {}};
+    StepRange range{.timeline = {}, .after = lsn - 1, .to = lsn, .path = {}, .filter = {}};
     {
         const std::shared_lock guard(s.mutex);
         range.path = s.history.topology().path({view.timeline, view.at});

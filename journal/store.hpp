@@ -149,8 +149,9 @@ class Store {
     // Extents written on the path between two points of one tree, either direction (a superset of
     // what differs).
     [[nodiscard]] Result<std::vector<GapExtent>> touched(const View& a, const View& b) const;
-    // Steps on the view's path, newest first, down to and without `after`, until `each` says false.
-    [[nodiscard]] Status each_step(const View& view, Lsn after,
+    // Steps on the view's path that the filter takes, newest first, down to and without `after`,
+    // until `each` says false. Of a sealed segment the index says which frames are to be read.
+    [[nodiscard]] Status each_step(const View& view, Lsn after, const StepFilter& filter,
                                    const std::function<bool(const StepInfo&)>& each) const;
     [[nodiscard]] Result<StepInfo> step(const View& view,
                                         Lsn lsn) const;  // not_found for the baseline

@@ -132,9 +132,10 @@ struct Store::Impl {
     [[nodiscard]] bool undo_open() const { return undo != nullptr && !undo_segment->undo.sealed; }
 
     // ---- frames.cpp, flush_marks.cpp: look-ups in the indexes of redo files; take `mutex`
-    // Calls look(index) with the segment's index: under `mutex` while it grows, else without.
-    using Look = std::function<void(const RedoIndex&)>;
-    [[nodiscard]] Status with_index(std::uint64_t number, const Look& look) const;
+    // Calls look() with the segment's index, or with what of it is no writes, which a sealed one's
+    // file gives sooner: under `mutex` while it grows, else without.
+    [[nodiscard]] Status with_index(std::uint64_t number, const Look<RedoIndex>& look) const;
+    [[nodiscard]] Status with_lists(std::uint64_t number, const Look<RedoLists>& look) const;
     // Of a line, those with frames that begin at or before the LSN, newest first. Under `mutex`.
     [[nodiscard]] std::vector<std::uint64_t> segments_to(const TimelineId& timeline, Lsn lsn) const;
     [[nodiscard]] Result<std::optional<FrameRef>> frame_of_seq(const TimelineId& timeline,
@@ -155,7 +156,6 @@ struct Store::Impl {
     [[nodiscard]] Result<std::vector<Lsn>> flushes_in(const std::vector<PathPart>& path, Lsn first,
                                                       Lsn last) const;
 
-    void open_files();  // open.cpp
     // ---- shares.cpp: what a look-up of the reading rule goes through
     // `as_if`: with the replica there, instead of where it is.
     [[nodiscard]] Result<Looked> look(const Place& point, const UnitRange& window,

@@ -33,11 +33,16 @@ struct Looked {
 
 enum class Grain : std::uint8_t { sectors, blocks };
 
+// Called with (a part of) an index.
+template <class Part>
+using Look = std::function<void(const Part&)>;
+
 struct StepRange {  // the steps after < lsn <= to of one timeline on a path
     TimelineId timeline;
     Lsn after;
     Lsn to;
     std::vector<PathPart> path;  // whose flush marks count
+    StepFilter filter;
 };
 struct StepHolder {  // a segment with steps: the kept ones, newest first, or else its frames
     std::uint64_t segment = 0;

@@ -88,8 +88,8 @@ void ApplyStage::rewind(Point target, bool dry_run, Done done) {
         {[this, target, dry_run] { return travel_.rewind(target, dry_run); }, std::move(done)});
 }
 
-void ApplyStage::resume(Done done) {
-    push_command({[this] { return travel_.resume(); }, std::move(done)});
+void ApplyStage::resume(bool dry_run, Done done) {
+    push_command({[this, dry_run] { return travel_.resume(dry_run); }, std::move(done)});
 }
 
 void ApplyStage::release(std::function<void(Status)> done) {

@@ -49,7 +49,7 @@ class ApplyStage {
     // an open gap there is no step: they stand where the last batch ended.
     void stop();
     void rewind(Point target, bool dry_run, Done done);
-    void resume(Done done);
+    void resume(bool dry_run, Done done);
     // For a takeover: the replica is not held any more, durably, and goes to the head by itself. A
     // running rewind or resume is left at its next piece, those that wait before it are not begun;
     // they answer `closed`. Waits for no long move.

@@ -1,12 +1,15 @@
 #include "standby/history_commands.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <array>
+#include <limits>
 #include <list>
 #include <thread>
 
+#include "common/base/config.hpp"
 #include "standby/history_log.hpp"
 #include "standby/paths.hpp"
 #include "standby/reply_stream.hpp"
@@ -35,6 +38,15 @@ std::string argument(const wire::AdminRequest& request, const std::string& name)
     return found == request.arguments.end() ? std::string() : found->second;
 }
 
+// Bytes, with or without a unit.
+std::optional<ByteCount> parse_bytes(std::string_view text) {
+    constexpr std::uint64_t kMost = std::numeric_limits<std::int64_t>::max();
+    if (const auto number = parse_number(text))
+        return *number <= kMost ? std::optional(ByteCount(*number)) : std::nullopt;
+    const auto with_unit = parse_byte_count(text);
+    return with_unit.ok() ? std::optional(*with_unit) : std::nullopt;
+}
+
 bool flag(const wire::AdminRequest& request, const std::string& name) {
     return argument(request, name) == "1";
 }
@@ -60,6 +72,7 @@ struct HistoryCommands::Impl {
     [[nodiscard]] Result<Point> of_group(std::string_view expression) const;
     [[nodiscard]] Result<PlacedView> view(const PlacedPoint& point) const;
     [[nodiscard]] Result<PlacedView> view(std::string_view expression) const;
+    [[nodiscard]] Result<journal::StepFilter> log_filter(const wire::AdminRequest& request) const;
     [[nodiscard]] Result<LogRange> log_range(const wire::AdminRequest& request) const;
     struct NewMark {
         journal::Mark mark;
@@ -78,7 +91,7 @@ struct HistoryCommands::Impl {
     void marks(const Reply& reply) const;
     void unmark(const wire::AdminRequest& request, const Reply& reply);
     void rewind(const wire::AdminRequest& request, const Reply& reply);
-    void resume(const Reply& reply);
+    void resume(const wire::AdminRequest& request, const Reply& reply);
 };
 
 Naming HistoryCommands::Impl::naming() const {
@@ -120,10 +133,40 @@ Result<PlacedView> HistoryCommands::Impl::view(std::string_view expression) cons
     return view(*point);
 }
 
+Result<journal::StepFilter> HistoryCommands::Impl::log_filter(
+    const wire::AdminRequest& request) const {
+    journal::StepFilter filter;
+    if (const std::string name = argument(request, "volume"); !name.empty()) {
+        const auto found = std::find(volumes.begin(), volumes.end(), name);
+        if (found == volumes.end())
+            return Status(ErrorCode::usage, fmt::format("log: there is no volume {}; there is {}",
+                                                        name, fmt::join(volumes, ", ")));
+        filter.volume = VolumeIndex(static_cast<std::uint64_t>(found - volumes.begin()));
+    }
+    const std::string range = argument(request, "range");
+    if (range.empty()) return filter;
+    const std::size_t plus = range.find('+');
+    const auto offset = parse_bytes(std::string_view(range).substr(0, plus));
+    const auto length = plus == std::string::npos
+                            ? std::optional<ByteCount>()
+                            : parse_bytes(std::string_view(range).substr(plus + 1));
+    if (!offset || !length || *length == ByteCount(0))
+        return Status(ErrorCode::usage,
+                      fmt::format("log: range '{}': wanted OFFSET+LENGTH, each a number of bytes, "
+                                  "or with a unit: 4096+512, 1GiB+64KiB",
+                                  range));
+    filter.offset = ByteOffset(offset->value());
+    filter.length = *length;
+    return filter;
+}
+
 Result<LogRange> HistoryCommands::Impl::log_range(const wire::AdminRequest& request) const {
     if (!store().has_history()) return Status(ErrorCode::refused, "log: there is no history yet");
     LogRange range;
     range.flushes = flag(request, "flushes");
+    const auto filter = log_filter(request);
+    if (!filter.ok()) return filter.status();
+    range.filter = *filter;
     const std::string limit = argument(request, "limit");
     if (!limit.empty()) {
         const auto number = parse_number(limit);
@@ -314,8 +357,8 @@ void HistoryCommands::Impl::rewind(const wire::AdminRequest& request, const Repl
     });
 }
 
-void HistoryCommands::Impl::resume(const Reply& reply) {
-    standby->resume([reply](const Result<Value>& result) {
+void HistoryCommands::Impl::resume(const wire::AdminRequest& request, const Reply& reply) {
+    standby->resume(flag(request, "dry_run"), [reply](const Result<Value>& result) {
         reply(result.ok() ? reply_of({}, *result) : reply_of(result.status()));
     });
 }
@@ -354,7 +397,7 @@ void HistoryCommands::run(const wire::AdminRequest& request,
     if (request.verb == "marks") return impl_->marks(answer);
     if (request.verb == "unmark") return impl_->unmark(request, answer);
     if (request.verb == "rewind") return impl_->rewind(request, answer);
-    if (request.verb == "resume") return impl_->resume(answer);
+    if (request.verb == "resume") return impl_->resume(request, answer);
     if (request.verb == "scrub") return impl_->scrubbing->run(argument(request, "rate"), answer);
     answer(
         reply_of({ErrorCode::usage, fmt::format("'{}' is no command of a history", request.verb)}));

@@ -140,14 +140,15 @@ class Listing {
         const auto hold = store.hold(point_on(stretch.to, oldest), journal::HoldKind::passing);
         InPlace in_place(store, stretch, naming_);
         bool ended = false;
-        EVERSTEP_TRY(store.each_step(stretch.to, stretch.after, [&](const journal::StepInfo& step) {
+        const auto list = [&](const journal::StepInfo& step) {
             if (range_.flushes && !step.flush) return true;
             if (range_.limit != 0 && listed_ == range_.limit) ended = true;
             if (ended) return false;
             ++listed_;
             ended = !in_place.before(step.lsn, each_) || !each_(step_value(step, naming_));
             return !ended;
-        }));
+        };
+        EVERSTEP_TRY(store.each_step(stretch.to, stretch.after, range_.filter, list));
         return !ended && in_place.rest(each_);
     }
 

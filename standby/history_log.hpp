@@ -36,6 +36,7 @@ struct LogRange {
     std::vector<LogStretch> stretches;
     std::uint64_t limit = 0;  // of steps; 0: all
     bool flushes = false;     // only steps with a flush mark behind them
+    journal::StepFilter filter;
 };
 // All of the way to a point.
 [[nodiscard]] std::vector<LogStretch> stretches_to(const PlacedView& to);

@@ -17,6 +17,12 @@ std::uint64_t blocks_of(std::uint64_t bytes) {
     return (bytes + kBlockBytes - 1) / kBlockBytes;
 }
 
+Status left_for_takeover() {
+    return {ErrorCode::closed, "this node takes over: the replica goes to the newest step instead"};
+}
+
+}  // namespace
+
 MoveFigures figures_of(const std::vector<journal::GapExtent>& extents) {
     MoveFigures figures;
     VolumeIndex volume{~0ULL};
@@ -33,12 +39,6 @@ MoveFigures figures_of(const std::vector<journal::GapExtent>& extents) {
     figures.bytes = figures.blocks * kBlockBytes;
     return figures;
 }
-
-Status left_for_takeover() {
-    return {ErrorCode::closed, "this node takes over: the replica goes to the newest step instead"};
-}
-
-}  // namespace
 
 Mover::Mover(journal::Store& store, Replica& replica, Hooks hooks)
     : store_(store), replica_(replica), hooks_(std::move(hooks)), writer_(store, replica) {
@@ -246,20 +246,34 @@ Status Mover::flush(VolumeIndex volume) {
     return status;
 }
 
-Result<MoveFigures> Mover::foresee(Point target) const {
+Result<std::vector<journal::GapExtent>> Mover::foresee(Point target) const {
     const Result<Point> meet = store_.meet(target);
     if (!meet.ok()) return meet.status();
     if (meet->lsn == target.lsn) {
-        const auto plan = store_.plan_move(target);
+        auto plan = store_.plan_move(target);
         if (!plan.ok()) return plan.status();
-        return figures_of(plan->extents);
+        return std::move(plan->extents);
     }
     const journal::ReplicaState at = store_.replica();
     const Result<journal::View> to = store_.view(target);
     if (!to.ok()) return to.status();
-    const auto extents = store_.touched(view_or_tip(store_, {at.line, at.low.lsn}), *to);
-    if (!extents.ok()) return extents.status();
-    return figures_of(*extents);
+    return store_.touched(view_or_tip(store_, {at.line, at.low.lsn}), *to);
+}
+
+Result<std::uint64_t> Mover::read_some(Point target, std::span<const journal::GapExtent> extents,
+                                       std::uint64_t most) const {
+    const Result<journal::View> view = store_.view(target);
+    if (!view.ok()) return view.status();
+    Buffer content;
+    std::uint64_t done = 0;
+    for (const journal::GapExtent& extent : extents) {
+        if (done >= most) break;
+        const std::uint64_t count = std::min(extent.length.value(), kCopyPieceBytes);
+        content.resize(count);
+        EVERSTEP_TRY(store_.read(*view, replica_, extent.volume, extent.offset, content.bytes()));
+        done += count;
+    }
+    return done;
 }
 
 }  // namespace everstep::standby

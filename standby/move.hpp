@@ -25,6 +25,7 @@ struct MoveFigures {
     std::uint64_t blocks = 0;  // of 4 KiB
     std::uint64_t bytes = 0;
 };
+[[nodiscard]] MoveFigures figures_of(const std::vector<journal::GapExtent>& extents);
 
 class Mover {
   public:
@@ -43,8 +44,13 @@ class Mover {
     // All of the way; closed when it was told to stop before the end: low = high all the same, but
     // where a takeover had it leave a planned move; redo() then comes first.
     [[nodiscard]] Status reach(Point target);
-    // What reach() would write, without doing it.
-    [[nodiscard]] Result<MoveFigures> foresee(Point target) const;
+    // What reach() would write, without doing it; of half-moved ways a superset.
+    [[nodiscard]] Result<std::vector<journal::GapExtent>> foresee(Point target) const;
+    // Reads the target's content of some of the extents, as a move does, at most about `most`
+    // bytes; gives how many.
+    [[nodiscard]] Result<std::uint64_t> read_some(Point target,
+                                                  std::span<const journal::GapExtent> extents,
+                                                  std::uint64_t most) const;
     // The rest of a write of many positions, or of a gap that is closed: then the replica is a
     // step. Inside an open gap there is none to go to: it does nothing.
     [[nodiscard]] Status finish_step();

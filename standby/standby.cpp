@@ -315,8 +315,8 @@ void Standby::release(std::function<void(Status)> done) {
         [apply, done = std::move(done)](const Status&) { apply->release(done); });
 }
 
-void Standby::resume(std::function<void(Result<Value>)> done) {
-    impl_->apply->resume(std::move(done));
+void Standby::resume(bool dry_run, std::function<void(Result<Value>)> done) {
+    impl_->apply->resume(dry_run, std::move(done));
 }
 
 }  // namespace everstep::standby

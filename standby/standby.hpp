@@ -118,9 +118,9 @@ class Standby final : public LocalHistory {
     // ---- stage 8
     // Moves the replica to `target` and holds it there / back to the head and applies live again.
     // `done`: body {"lsn","timeline","from","blocks","bytes","seconds","gaps"}; with dry_run
-    // nothing moves.
+    // nothing moves, and "about_seconds" says how long it would take.
     void rewind(Point target, bool dry_run, std::function<void(Result<Value>)> done);
-    void resume(std::function<void(Result<Value>)> done);
+    void resume(bool dry_run, std::function<void(Result<Value>)> done);
     // For a takeover: `held` is cleared durably between two batches; a running move is left, not
     // waited for.
     void release(std::function<void(Status)> done);

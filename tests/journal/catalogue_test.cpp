@@ -166,7 +166,7 @@ TEST_F(Catalogued, EveryAnswerIsTheSame) {
                    (time.ok() ? std::to_string(time->value()) : "none") + " ";
         }
         const Status listed =
-            lab.store->each_step(lab.store->view_at_tip(), Lsn(0), [&](const StepInfo& step) {
+            lab.store->each_step(lab.store->view_at_tip(), Lsn(0), {}, [&](const StepInfo& step) {
                 out += std::to_string(step.lsn.value()) + (step.flush ? "f " : " ");
                 return true;
             });

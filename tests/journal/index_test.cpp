@@ -71,7 +71,7 @@ class IndexFiles : public testing::Test {
     [[nodiscard]] std::string answers() const {
         std::string out;
         const auto view = lab.store->view({kLine, primary.head()});
-        const Status listed = lab.store->each_step(*view, Lsn(0), [&](const StepInfo& step) {
+        const Status listed = lab.store->each_step(*view, Lsn(0), {}, [&](const StepInfo& step) {
             out += std::to_string(step.lsn.value()) + (step.flush ? "f" : "") + " " +
                    std::to_string(step.offset.value()) + "; ";
             return true;

@@ -213,7 +213,7 @@ TEST(KeepTest, BehindAPinnedMarkOnlyKeptStepsAreLeft) {
         EXPECT_EQ(tip->step_time, step->step_time);
         std::vector<Lsn> listed;
         ASSERT_TRUE(lab.store
-                        ->each_step(lab.store->view_at_tip(), Lsn(0),
+                        ->each_step(lab.store->view_at_tip(), Lsn(0), {},
                                     [&](const StepInfo& s) {
                                         listed.push_back(s.lsn);
                                         return true;
@@ -281,7 +281,7 @@ void check_listing(const Store& store, const Point& at) {
     const View view = *store.view(at);
     Lsn last = at.lsn + 1;
     FrameSeq seq{UINT64_MAX};
-    const Status listed = store.each_step(view, Lsn(0), [&](const StepInfo& step) {
+    const Status listed = store.each_step(view, Lsn(0), {}, [&](const StepInfo& step) {
         EXPECT_LT(step.lsn.value(), last.value());
         last = step.lsn;
         const auto found = store.step(view, step.lsn);

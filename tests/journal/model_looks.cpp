@@ -115,7 +115,9 @@ void ModelWorld::walk() {
         if (is_kept(n, lsn)) expected.insert(lsn);
     expected.erase(expected.begin());
     Lsn last = at.lsn + 1;
-    const Status walked = lab_.store->each_step(view, Lsn(0), [&](const StepInfo& step) {
+    std::vector<StepInfo> all;
+    const Status walked = lab_.store->each_step(view, Lsn(0), {}, [&](const StepInfo& step) {
+        all.push_back(step);
         EXPECT_LT(step.lsn, last);
         last = step.lsn;
         EXPECT_TRUE(expected.erase(step.lsn) == 1 || !is_point(n, step.lsn)) << step.lsn.value();
@@ -126,6 +128,37 @@ void ModelWorld::walk() {
     check(walked, "each_step");
     if (failed()) return;
     EXPECT_TRUE(expected.empty()) << "not listed: step " << expected.begin()->value();
+    for (int i = 0; i < 3 && !failed(); ++i) list_some(view, all);
+}
+
+// What of all steps of a path writes in some place, as a look at each of them tells.
+void ModelWorld::list_some(const View& view, const std::vector<StepInfo>& all) {
+    const auto& sizes = lab_.options.volume_bytes;
+    StepFilter filter;
+    if (pick(3) != 0) filter.volume = VolumeIndex(pick(sizes.size()));
+    if (pick(4) != 0) {
+        filter.offset = ByteOffset(pick(sizes[0].value() * 5 / 4));
+        filter.length = ByteCount(1 + pick(pick(2) == 0 ? 2 * kSectorBytes : sizes[0].value()));
+    }
+    const auto writes_there = [&](const StepInfo& step) {
+        const std::uint64_t begin = step.offset.value();
+        const std::uint64_t end = begin + step.length.value();
+        const std::uint64_t from = filter.offset.value();
+        const bool meets = !filter.length || (begin < from + filter.length->value() && from < end);
+        return end > begin && meets && (!filter.volume || step.volume == *filter.volume);
+    };
+    std::vector<Lsn> wanted;
+    for (const StepInfo& step : all)
+        if (!filter.any() || writes_there(step)) wanted.push_back(step.lsn);
+    std::vector<Lsn> found;
+    check(lab_.store->each_step(view, Lsn(0), filter,
+                                [&](const StepInfo& step) {
+                                    found.push_back(step.lsn);
+                                    return true;
+                                }),
+          "each_step with a filter");
+    EXPECT_EQ(found, wanted) << "offset " << filter.offset.value() << " length "
+                             << (filter.length ? filter.length->value() : 0);
 }
 
 void ModelWorld::compare_some() {

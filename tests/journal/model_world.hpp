@@ -95,6 +95,7 @@ class ModelWorld {
     void check_status(const Export& one);
     void end_holds();
     void walk();
+    void list_some(const View& view, const std::vector<StepInfo>& all);
     void keep();
     [[nodiscard]] KeepLimits random_limits();
     void keep_once(const KeepLimits& limits);

@@ -263,7 +263,7 @@ TEST_F(StoreTest, PointsInsideAGapAreRefusedAndStepsAreListed) {
     std::vector<std::uint64_t> listed;
     const auto view = lab.store->view(at(12));
     ASSERT_TRUE(view.ok());
-    expect_ok(lab.store->each_step(*view, Lsn(0), [&](const StepInfo& s) {
+    expect_ok(lab.store->each_step(*view, Lsn(0), {}, [&](const StepInfo& s) {
         listed.push_back(s.lsn.value());
         return true;
     }));

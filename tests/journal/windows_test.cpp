@@ -121,7 +121,7 @@ TEST_F(Listing, AFlushMarkOfAnOldStepHidesNoStepOfItsFrame) {
         listed.push_back(step.lsn.value());
         return true;
     };
-    expect_ok(lab.store->each_step(*lab.store->view({kLine, Lsn(4)}), Lsn(2), list));
+    expect_ok(lab.store->each_step(*lab.store->view({kLine, Lsn(4)}), Lsn(2), {}, list));
     EXPECT_EQ(listed, (std::vector<std::uint64_t>{4, 3}));
     EXPECT_TRUE(lab.store->step(*lab.store->view({kLine, Lsn(4)}), Lsn(1))->flush);
     EXPECT_TRUE(lab.store->step(*lab.store->view({kLine, Lsn(4)}), Lsn(4)).ok());

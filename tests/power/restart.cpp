@@ -297,7 +297,7 @@ std::string Restart::travel() {
     promise();
     Held held;
     if (node_.store().replica().held) {
-        EVERSTEP_HOLDS(not_ok("resume", node_.travel().resume().status()));
+        EVERSTEP_HOLDS(not_ok("resume", node_.travel().resume(false).status()));
     } else {
         const std::size_t n = *past_.number_of(node_.store().durable().point.timeline);
         const TimelineId line = past_.lines()[n].writer.timeline().id;

@@ -74,7 +74,7 @@ class Stages {
         if (back)
             apply_->rewind(target, false, end);
         else
-            apply_->resume(end);
+            apply_->resume(false, end);
         for (int n = 0; n < 3; ++n) send();
         lock.lock();
         wait(lock, [&] { return *done; });

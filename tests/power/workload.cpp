@@ -220,7 +220,7 @@ Status Workload::resume() {
     promise_.held.reset();
     promise();
     moving_ = true;
-    const auto moved = node_.travel().resume();
+    const auto moved = node_.travel().resume(false);
     moving_ = false;
     if (!moved.ok()) return moved.status();
     promise_.held.emplace();

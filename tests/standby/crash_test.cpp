@@ -47,7 +47,8 @@ class CrashWorld {
             if (dice() % 4 != 0) continue;
             const std::uint64_t newest = scene.store().durable().point.lsn.value();
             if (dice() % 3 == 0) {
-                scene.thread().on([&] { scene.standby().resume([](const Result<Value>&) {}); });
+                scene.thread().on(
+                    [&] { scene.standby().resume(false, [](const Result<Value>&) {}); });
             } else {
                 const Point to = maker->point(Lsn(dice() % (newest + 1)));
                 scene.thread().on(

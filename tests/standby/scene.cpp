@@ -139,8 +139,9 @@ Result<Value> Scene::rewind(Point to, bool dry_run) {
 
 Result<Value> Scene::resume() {
     std::promise<Result<Value>> done;
-    thread_.on(
-        [&] { standby_->resume([&](const Result<Value>& result) { done.set_value(result); }); });
+    thread_.on([&] {
+        standby_->resume(false, [&](const Result<Value>& result) { done.set_value(result); });
+    });
     return done.get_future().get();
 }
 

@@ -238,3 +238,38 @@ def dry_run(context):
             covered[extent["offset"]:extent["offset"] + extent["length"]] = b"\1" * extent["length"]
         missed = [at for at in range(len(before)) if before[at] != after[at] and not covered[at]]
         require(not missed, f"diff leaves out {len(missed)} bytes that differ, the first at {missed[:1]}")
+
+
+@check("marks_and_points.log_of_a_place", 120)
+def log_of_a_place(context):
+    """--volume, --range and --limit of the log: what a look at every row of the whole log gives."""
+    with Scene(context) as scene:
+        scene.start()
+        for _ in range(3):
+            scene.write(context.count(400, 3000), 2, 8)
+            scene.settle()
+        whole = [row for row in scene.beta.do("log", GROUP) if row["kind"] not in ("mark", "gap")]
+
+        def listed(*words):
+            return [row["lsn"] for row in scene.beta.do("log", GROUP, *words) if row["kind"] not in ("mark", "gap")]
+
+        def wanted(volume, begin, length):
+            return [row["lsn"] for row in whole
+                    if row["volume"] == (volume or row["volume"]) and row["length"] > 0
+                    and row["offset"] < begin + length and begin < row["offset"] + row["length"]]
+        for volume, size in scene.lab.volumes.items():
+            require(listed("--volume", volume) == wanted(volume, 0, size), f"log --volume {volume} shows other steps")
+            for _ in range(8):
+                begin = scene.random.randrange(size)
+                length = scene.random.choice((1, 512, 4096, size // 3))
+                words = ["--range", f"{begin}+{length}"]
+                both = wanted(volume, begin, length)
+                require(listed("--volume", volume, *words) == both, f"log --volume {volume} {words} shows other steps")
+                require(listed(*words) == wanted(None, begin, length), f"log {words} shows other steps")
+                require(listed("--volume", volume, *words, "--limit", 2) == both[:2], f"--limit 2 of {words}")
+        require(listed("--range", "4KiB+4KiB") == wanted(None, 4096, 4096), "units of a range")
+        for words, named in ((("--volume", "nothing"), "nothing"), (("--range", "12"), "12"),
+                             (("--range", "0+0"), "0+0"), (("--range", "1MiB+x"), "1MiB+x")):
+            scene.beta.cli("log", GROUP, *words).expect(2, named)
+        dry = scene.beta.one("rewind", GROUP, "step:1", "--dry-run")
+        require(dry["about_seconds"] > 0 and dry["bytes"] > 0, f"a dry run says {dry}")
