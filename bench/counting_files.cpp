@@ -12,6 +12,9 @@ class CountingFile final : public io::File {
         for (const io::ReadOp& op : ops) traffic_.read += op.to.size();
         return under_->read(ops);
     }
+    void will_read(ByteOffset offset, ByteCount count) const override {
+        under_->will_read(offset, count);
+    }
     [[nodiscard]] Status write(std::span<const io::WriteOp> ops) override {
         for (const io::WriteOp& op : ops) traffic_.written += op.from.size();
         return under_->write(ops);

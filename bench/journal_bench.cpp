@@ -1,15 +1,20 @@
 // journal_bench COMMAND DIR ..: one measurement of the history store in a process of its own, its
 // figures as one JSON object. bench/journal runs it; it says what the commands are.
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <iostream>
+#include <thread>
 
 #include "bench/history_maker.hpp"
 #include "common/base/descriptors.hpp"
 #include "common/base/heap.hpp"
+#include "common/io/unique_fd.hpp"
 #include "common/io/uring.hpp"
 
 namespace everstep::bench {
@@ -138,13 +143,27 @@ Status make(const std::string& directory, std::uint64_t steps, bool zero) {
     }
     EVERSTEP_TRY(history.store().sync_low());
     EVERSTEP_TRY(history.tend());
+    ::sync();  // index files never are
     print(fmt::format(R"("steps":{},"seconds":{:.6f},"stored":{})", frames.head().value(),
                       seconds_since(begin), history.store().stored_bytes().value()));
     return {};
 }
 
-// Opens, and reads the first block of a random step.
-Status first_read(const std::string& directory, std::uint64_t seed) {
+// What lies under the directory leaves the page cache, as far as it is on the disk; the kernel does
+// some of that later.
+constexpr std::chrono::milliseconds kSettleTime(20);
+void forget_pages(const std::string& directory) {
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(directory)) {
+        if (!entry.is_regular_file()) continue;
+        const io::UniqueFd file(::open(entry.path().c_str(), O_RDONLY | O_CLOEXEC));
+        if (file.valid()) static_cast<void>(::posix_fadvise(file.get(), 0, 0, POSIX_FADV_DONTNEED));
+    }
+    std::this_thread::sleep_for(kSettleTime);
+}
+
+// Opens, and reads the first block of a random step: with nothing of the store in the page cache,
+// or with what is there.
+Status first_read(const std::string& directory, std::uint64_t seed, bool cold) {
     std::mt19937_64 random(seed);
     History history(directory);
     auto begin = SteadyClock::now();
@@ -152,6 +171,7 @@ Status first_read(const std::string& directory, std::uint64_t seed) {
     const double opened = seconds_since(begin);
     const std::uint64_t at_open = resident_bytes();
     const Lsn lsn(random() % (history.store().tip().point.lsn.value() + 1));
+    if (cold) forget_pages(directory);
     begin = SteadyClock::now();
     EVERSTEP_TRY(history.read(lsn, random() % ((32ULL << 20) / kBlockBytes)));
     print(fmt::format(R"("open_seconds":{:.6f},"read_seconds":{:.6f},"open_memory":{},"memory":{})",
@@ -198,16 +218,16 @@ Status list_block(const std::string& directory, std::uint64_t seed) {
 Status usage() {
     return {ErrorCode::usage,
             "journal_bench append DIR BYTES COUNT | apply DIR first|again BYTES | make DIR STEPS "
-            "data|zero | first DIR SEED | list DIR SEED | look DIR SEED SECONDS"};
+            "data|zero | first DIR SEED cold|warm | list DIR SEED | look DIR SEED SECONDS"};
 }
 
 Status run(const std::vector<std::string>& words) {
     if (words.size() < 3) return usage();
     const std::string& command = words[0];
     const auto number = [&](std::size_t n) { return std::strtoull(words[n].c_str(), nullptr, 10); };
-    if (command == "first") return first_read(words[1], number(2));
     if (command == "list") return list_block(words[1], number(2));
     if (words.size() < 4) return usage();
+    if (command == "first") return first_read(words[1], number(2), words[3] == "cold");
     if (command == "append") return append(words[1], number(2), number(3));
     if (command == "apply")
         return apply(words[1], words[2] == "first" ? Pattern::first_touch : Pattern::rewrite,

@@ -2,6 +2,21 @@
 
 namespace everstep::journal {
 
+void FixedShare::will_look(LookUp look, std::span<const UnitRange> sectors,
+                           std::size_t& segments) const {
+    if (segments == 0 || sectors.empty()) return;
+    --segments;
+    const UnitRange& range = sectors.front();
+    const bool in_memory = index_ != nullptr || indexes_.known_redo(segment_.redo_salt) != nullptr;
+    if (in_memory || !open(FileKind::redo, segment_.redo_salt, redo_pages_)) return;
+    PagedWrites(*redo_pages_.view, *redo_pages_.of)
+        .will_look(range, look == LookUp::newest ? path_.to : path_.after);
+    if (look == LookUp::newest || images_ != nullptr) return;
+    if (!open(FileKind::undo, segment_.undo_salt, undo_pages_)) return;
+    PagedImages(*undo_pages_.view, *undo_pages_.of)
+        .will_find(range.volume, range.first >> kBlockLevel);
+}
+
 Status FixedShare::newest(std::span<const UnitRange> sectors, std::vector<SectorRun>& out) const {
     const auto look = [&](const auto& share, std::vector<SectorRun>& to) {
         for (const UnitRange& range : sectors) share.newest(range, to);
@@ -35,9 +50,8 @@ bool FixedShare::in_pages(Look look, bool with_images) const {
     const PagedWrites writes(*redo_pages_.view, *redo_pages_.of);
     std::optional<PagedImages> images;
     if (with_images) images.emplace(*undo_pages_.view, *undo_pages_.of);
-    if (!span_) span_ = writes.between(path_.after, path_.to, {segment_.first, segment_.last});
     found_.clear();
-    look(PagedShare{&writes, images ? &*images : nullptr, segment_.number, *span_});
+    look(PagedShare{&writes, images ? &*images : nullptr, segment_.number, path_});
     return !redo_pages_.is_bad() && !(with_images && undo_pages_.is_bad());
 }
 

@@ -291,9 +291,9 @@ Result<std::shared_ptr<const IndexPages>> open_index_pages(io::FileSystem& files
     const auto size = (*file)->size();
     if (!size.ok()) return size.status();
     if (*body > size->value()) return bad(path, "the index is cut off");
-    const bool keep = kind == FileKind::merged_index && size->value() <= kKeptBytesMax;
-    return IndexPages::open(std::move(*file),
-                            {pages_at(*body), of.salt, tables_of(kind), *size, keep});
+    const bool all = kind == FileKind::merged_index && size->value() <= kKeptBytesMax;
+    return IndexPages::open(std::move(*file), {pages_at(*body), of.salt, tables_of(kind), *size,
+                                               all ? IndexPages::kKeepAll : 1U << kPageFences});
 }
 
 Status write_index(io::FileSystem& files, const IndexPath& path, Bytes content) {

@@ -13,7 +13,7 @@
 
 namespace everstep::journal {
 
-inline constexpr std::uint32_t kIndexVersion = 2;
+inline constexpr std::uint32_t kIndexVersion = 3;
 
 // What an index file has to fit.
 struct IndexedFile {

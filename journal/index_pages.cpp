@@ -70,6 +70,14 @@ void PageTables::add_table(std::size_t item_bytes, Bytes items) {
         add(items.subspan(at, item_bytes));
 }
 
+void PageTables::add_sorted(std::size_t item_bytes, std::size_t fence_bytes, Bytes items) {
+    add_table(item_bytes, items);
+    begin(fence_bytes);
+    const std::size_t page_bytes = kRoom / item_bytes * item_bytes;
+    for (std::size_t at = 0; at < items.size(); at += page_bytes)
+        add(items.subspan(at, fence_bytes));
+}
+
 BodyBytes PageTables::take() {
     BodyBytes out = finish();
     const BodyBytes pages = take_pages();
@@ -116,9 +124,13 @@ Status IndexPages::read(std::uint32_t first, MutableBytes to) const {
     return {};
 }
 
-Bytes IndexPages::kept(std::uint32_t number) const {
-    if (number >= kept_.size() / kIndexPageBytes) return {};
-    return kept_.bytes().subspan(number * kIndexPageBytes, kIndexPageBytes);
+std::uint32_t IndexPages::items_in_page(std::size_t table) const {
+    return static_cast<std::uint32_t>(kRoom / tables_[table].item_bytes);
+}
+
+Bytes IndexPages::kept(std::size_t table, std::uint32_t page) const {
+    if (kept_[table].size() == 0) return {};
+    return kept_[table].bytes().subspan(page * kIndexPageBytes, kIndexPageBytes);
 }
 
 Result<std::shared_ptr<const IndexPages>> IndexPages::open(std::unique_ptr<io::File> file,
@@ -145,10 +157,12 @@ Result<std::shared_ptr<const IndexPages>> IndexPages::open(std::unique_ptr<io::F
         if (next > UINT32_MAX) return bad;
         pages->tables_[n] = table;
     }
-    if (place.keep) {
-        pages->kept_.resize((place.file_bytes.value() - place.at) / kIndexPageBytes *
-                            kIndexPageBytes);
-        EVERSTEP_TRY(pages->read(0, pages->kept_.bytes()));
+    if (next * kIndexPageBytes + place.at > place.file_bytes.value()) return bad;
+    for (std::size_t n = 0; n < place.tables; ++n) {
+        if ((place.keep >> n & 1) == 0) continue;
+        const Table& table = pages->tables_[n];
+        pages->kept_[n].resize(pages_of(table.items, table.item_bytes) * kIndexPageBytes);
+        EVERSTEP_TRY(pages->read(table.first_page, pages->kept_[n].bytes()));
     }
     return std::shared_ptr<const IndexPages>(std::move(pages));
 }
@@ -162,24 +176,33 @@ Bytes PageView::item(std::size_t table, std::uint32_t n) {
     const IndexPages::Table& of = pages_->tables_[table];
     if (n >= of.items) fail("an item that is not there");
     if (!status_.ok()) return Bytes(nothing_).first(of.item_bytes);
-    const auto in_one = static_cast<std::uint32_t>(kRoom / of.item_bytes);
+    const std::uint32_t in_one = pages_->items_in_page(table);
+    const std::size_t at = kIndexPageHeaderBytes + n % in_one * of.item_bytes;
+    const Bytes kept = pages_->kept(table, n / in_one);
+    if (!kept.empty()) return kept.subspan(at, of.item_bytes);
     const std::uint32_t number = of.first_page + n / in_one;
     if (number != newest_number_) {
         auto found = read_.find(number);
         if (found == read_.end()) {
-            Bytes page = pages_->kept(number);
-            if (page.empty()) {
-                const MutableBytes memory = next_page();
-                status_ = pages_->read(number, memory);
-                if (!status_.ok()) return Bytes(nothing_).first(of.item_bytes);
-                page = memory;
-            }
-            found = read_.emplace(number, page).first;
+            const MutableBytes memory = next_page();
+            status_ = pages_->read(number, memory);
+            if (!status_.ok()) return Bytes(nothing_).first(of.item_bytes);
+            found = read_.emplace(number, memory).first;
         }
         newest_ = found->second;
         newest_number_ = number;
     }
-    return newest_.subspan(kIndexPageHeaderBytes + n % in_one * of.item_bytes, of.item_bytes);
+    return newest_.subspan(at, of.item_bytes);
+}
+
+void PageView::will_read(std::size_t table, std::uint32_t n) {
+    const std::uint32_t page = n / pages_->items_in_page(table);
+    const std::uint32_t number = pages_->tables_[table].first_page + page;
+    if (number == hinted_ || !pages_->kept(table, page).empty() || read_.count(number) != 0) return;
+    hinted_ = number;
+    pages_->file_->will_read(
+        ByteOffset(pages_->place_.at + std::uint64_t{number} * kIndexPageBytes),
+        ByteCount(kIndexPageBytes));
 }
 
 MutableBytes PageView::next_page() {

@@ -13,10 +13,11 @@ static_assert(fences + 1 == kMergedPageTables && fences == kMergedFences);
 constexpr std::uint32_t kFenceEvery = 340;  // as many extents as a page holds
 constexpr unsigned kBlockBits = kRangeUnitBits;
 
-// Volume and block in one number, in their order.
-std::uint64_t block_key(VolumeIndex volume, std::uint64_t block) {
-    return volume.value() << kBlockBits | block;
-}
+struct ExtentPlace {
+    std::uint64_t key = 0;
+    static ExtentPlace of(Bytes item) { return {get<std::uint64_t>(item, 0)}; }
+    auto operator<=>(const ExtentPlace&) const = default;
+};
 
 MergedExtent extent_of(Bytes item) {
     const auto key = get<std::uint64_t>(item, 0);
@@ -65,7 +66,7 @@ Result<MergedBody> unpack_merged_head(Bytes from, const IndexedFile& of, const s
 void MergedPages::add(const MergedExtent& extent) {
     for (std::uint64_t done = 0; done < extent.count; done += kMergedBlocksMax) {
         const std::uint64_t count = std::min(extent.count - done, kMergedBlocksMax);
-        const std::uint64_t key = block_key(extent.volume, extent.first + done);
+        const std::uint64_t key = ordered_key(extent.volume, extent.first + done);
         if (items_++ % kFenceEvery == 0) fences_.push_back(key);
         std::array<std::byte, kItemBytes> item{};
         put<std::uint64_t>(item, 0, key);
@@ -82,34 +83,16 @@ BodyBytes MergedPages::finish() {
 }
 
 void find_merged(PageView& view, const UnitRange& blocks, std::vector<MergedExtent>& out) {
-    const std::uint64_t key = block_key(blocks.volume, blocks.first);
+    const std::uint64_t key = ordered_key(blocks.volume, blocks.first);
     const std::uint64_t end = blocks.first + blocks.count;
-    // The last fence at or before the key, then the last extent at or before it.
-    const auto last_before = [&](std::size_t table, std::uint32_t low, std::uint32_t high) {
-        while (low < high) {
-            const std::uint32_t middle = low + (high - low) / 2;
-            if (get<std::uint64_t>(view.item(table, middle), 0) <= key)
-                low = middle + 1;
-            else
-                high = middle;
-        }
-        return low;  // one behind it
-    };
     const std::uint32_t items = view.pages().items(extents);
-    const std::uint32_t fence = last_before(fences, 0, view.pages().items(fences));
-    std::uint32_t at = 0;
-    if (fence > 0) {
-        const std::uint64_t from = std::uint64_t{fence - 1} * kFenceEvery;
-        if (from >= items) return view.fail("a fence of the index leads nowhere");
-        const auto to = std::min<std::uint64_t>(items, from + kFenceEvery);
-        at = last_before(extents, static_cast<std::uint32_t>(from), static_cast<std::uint32_t>(to));
-        if (at > 0) --at;
-    }
+    std::uint32_t at = count_to(view, {extents, fences}, ExtentPlace{key});
+    if (at > 0) --at;  // the last one that begins there or before
     for (std::uint64_t behind = 0; at < items && view.status().ok(); ++at) {
         MergedExtent extent = extent_of(view.item(extents, at));
-        if (block_key(extent.volume, extent.first) < behind)
+        if (ordered_key(extent.volume, extent.first) < behind)
             return view.fail("the extents of the index are in disorder");
-        behind = block_key(extent.volume, extent.end());
+        behind = ordered_key(extent.volume, extent.end());
         if (extent.volume > blocks.volume ||
             (extent.volume == blocks.volume && extent.first >= end))
             return;
@@ -128,11 +111,11 @@ std::optional<MergedExtent> MergedReader::next() {
         return std::nullopt;
     }
     const MergedExtent extent = extent_of(item);
-    if (!status_.ok() || block_key(extent.volume, extent.first) < behind_) {
+    if (!status_.ok() || ordered_key(extent.volume, extent.first) < behind_) {
         status_ = {ErrorCode::corrupt, "the extents of a merged index are in disorder"};
         return std::nullopt;
     }
-    behind_ = block_key(extent.volume, extent.end());
+    behind_ = ordered_key(extent.volume, extent.end());
     return extent;
 }
 

@@ -36,28 +36,46 @@ MergedShare::MergedShare(IndexCache& indexes, MergedIndexPtr index, const PathSp
     : indexes_(indexes), index_(std::move(index)), path_(span) {}
 
 Status MergedShare::newest(std::span<const UnitRange> sectors, std::vector<SectorRun>& out) const {
-    return ask(&PathShare::newest, Order::newest_first, sectors, out);
+    return ask(LookUp::newest, sectors, out);
 }
 
 Status MergedShare::before(std::span<const UnitRange> sectors, std::vector<SectorRun>& out) const {
-    return ask(&PathShare::before, Order::oldest_first, sectors, out);
+    return ask(LookUp::before, sectors, out);
 }
 
-Status MergedShare::ask(Look look, Order order, std::span<const UnitRange> sectors,
+std::size_t MergedShare::in_order(LookUp look, std::size_t n) const {
+    return look == LookUp::before ? n : index_->child_count() - 1 - n;
+}
+
+void MergedShare::will_look(LookUp look, std::span<const UnitRange> sectors,
+                            std::size_t& segments) const {
+    hinted_ = find(sectors);
+    const std::vector<UnitRange> open(sectors.begin(), sectors.end());
+    for (std::size_t n = 0; n < index_->child_count() && segments > 0; ++n) {
+        const std::size_t number = in_order(look, n);
+        const std::vector<UnitRange> ranges = of_child(open, *hinted_, number);
+        const PathShare* share = ranges.empty() ? nullptr : child(number);
+        if (share != nullptr) share->will_look(look, ranges, segments);
+    }
+}
+
+// `sectors` are some of those that were hinted at, if any were.
+Status MergedShare::ask(LookUp look, std::span<const UnitRange> sectors,
                         std::vector<SectorRun>& out) const {
-    const std::vector<MergedExtent> extents = find(sectors);
+    const std::vector<MergedExtent> extents = hinted_ ? std::move(*hinted_) : find(sectors);
+    hinted_.reset();
     std::vector<UnitRange> open(sectors.begin(), sectors.end());
     std::vector<SectorRun> found;
     std::vector<SectorRun> part;
-    const std::size_t count = index_->child_count();
-    for (std::size_t n = 0; n < count && !open.empty() && !extents.empty(); ++n) {
-        const std::size_t number = order == Order::oldest_first ? n : count - 1 - n;
+    for (std::size_t n = 0; n < index_->child_count() && !open.empty() && !extents.empty(); ++n) {
+        const std::size_t number = in_order(look, n);
         const std::vector<UnitRange> ranges = of_child(open, extents, number);
-        if (ranges.empty()) continue;
-        const auto share = child(number);
+        const PathShare* share = ranges.empty() ? nullptr : child(number);
         if (share == nullptr) continue;
         part.clear();
-        EVERSTEP_TRY((*share.*look)(ranges, part));
+        EVERSTEP_TRY(look == LookUp::newest ? share->newest(ranges, part)
+                                            : share->before(ranges, part));
+        children_[number].reset();
         open = without(open, part);
         found.insert(found.end(), part.begin(), part.end());
     }
@@ -92,16 +110,20 @@ std::vector<MergedExtent> MergedShare::find(std::span<const UnitRange> sectors) 
     return all;
 }
 
-std::unique_ptr<PathShare> MergedShare::child(std::size_t number) const {
+PathShare* MergedShare::child(std::size_t number) const {
+    std::unique_ptr<PathShare>& share = children_[number];
+    if (share != nullptr) return share.get();
     const auto passes = [&](const auto& one) {
         return path_.after < one.last && one.first < path_.to;
     };
     if (index_->level > 1) {
         const MergedIndexPtr& below = index_->children[number];
-        return passes(*below) ? std::make_unique<MergedShare>(indexes_, below, path_) : nullptr;
+        if (passes(*below)) share = std::make_unique<MergedShare>(indexes_, below, path_);
+    } else {
+        const FixedSegment& segment = index_->segments[number];
+        if (passes(segment)) share = std::make_unique<FixedShare>(indexes_, segment, path_);
     }
-    const FixedSegment& segment = index_->segments[number];
-    return passes(segment) ? std::make_unique<FixedShare>(indexes_, segment, path_) : nullptr;
+    return share.get();
 }
 
 }  // namespace everstep::journal

@@ -8,301 +8,208 @@
 namespace everstep::journal {
 namespace {
 
-// Redo tables. A key's entries are the numbers of its units, growing. A fence is the first key of
-// each so many keys: of 4 KiB of fences one finds the 4 KiB of keys.
-enum RedoTable : std::size_t { keys, fences, entries, units, chunks, split, split_fences };
-// Undo tables: every key has one image.
-enum UndoTable : std::size_t { image_keys, image_fences, images };
-static_assert(split_fences + 1 == kRedoPageTables && images + 1 == kUndoPageTables);
+// Redo tables: writes by key and position, their fences, chunk CRCs. Undo tables: before-images by
+// volume and block, their fences.
+enum RedoTable : std::size_t { writes, write_fences, chunks };
+enum UndoTable : std::size_t { images, image_fences };
+static_assert(chunks + 1 == kRedoPageTables && image_fences + 1 == kUndoPageTables);
+static_assert(write_fences == kPageFences && image_fences == kPageFences);
+constexpr SortedTable kWrites{writes, write_fences};
+constexpr SortedTable kImages{images, image_fences};
 
-constexpr std::uint32_t kFenceEvery = 255;
-constexpr std::size_t kKeyBytes = 16;    // u64 key, u32 first entry, u32 entries
-constexpr std::size_t kSplitBytes = 8;   // u64 key
-constexpr std::size_t kUnitBytes = 48;   // as in the list of units, and padding
-constexpr std::size_t kImageBytes = 32;  // as in the list of before-images, and padding
+constexpr std::size_t kKeyBytes = 8;
+constexpr std::size_t kWriteBytes = kKeyBytes + 43;  // u64 key, and as in the list of units
+constexpr std::size_t kWriteFenceBytes = 20;         // the key and the position
+constexpr std::size_t kImageBytes = kKeyBytes + 27;  // u64 key, and as in the list of images
+constexpr std::size_t kBlockSectors = 1U << kBlockLevel;
 
-std::uint64_t u64(Bytes from, std::size_t at) {
-    return get<std::uint64_t>(from, at);
-}
-std::uint32_t u32(Bytes from, std::size_t at) {
-    return get<std::uint32_t>(from, at);
-}
-
-struct Key {
+// Where a write lies in its table.
+struct WritePlace {
     std::uint64_t key = 0;
-    std::uint32_t newest = 0;
+    Position position;
+    static WritePlace of(Bytes item) {
+        BodyReader reader(item.first(kWriteFenceBytes));
+        const auto key = reader.number<std::uint64_t>();
+        return {key, reader.position()};
+    }
+    auto operator<=>(const WritePlace&) const = default;
 };
-std::vector<Key> sorted_keys(const RangeIndex& index) {
-    std::vector<Key> out;
+
+struct ImagePlace {
+    std::uint64_t key = 0;
+    static ImagePlace of(Bytes item) { return {get<std::uint64_t>(item, 0)}; }
+    auto operator<=>(const ImagePlace&) const = default;
+};
+
+// A piece of a write.
+struct Piece {
+    std::uint64_t key = 0;
+    std::uint32_t unit = 0;
+};
+
+// By key, then by number, which grows with the position.
+std::vector<Piece> sorted_pieces(const RangeIndex& index) {
+    std::vector<Piece> out;
+    out.reserve(index.entry_count());
     index.for_each_key([&](std::uint64_t key, std::uint32_t newest) {
-        out.push_back({key, newest});
+        for (std::uint32_t entry = newest; entry != kRangeNone; entry = index.older(entry))
+            out.push_back({key, index.value(entry)});
     });
-    std::sort(out.begin(), out.end(), [](const Key& a, const Key& b) { return a.key < b.key; });
+    std::sort(out.begin(), out.end(), [](const Piece& a, const Piece& b) {
+        return std::tie(a.key, a.unit) < std::tie(b.key, b.unit);
+    });
     return out;
-}
-
-BodyBytes fences_of(const std::vector<Key>& sorted) {
-    BodyWriter out;
-    for (std::size_t n = 0; n < sorted.size(); n += kFenceEvery) out.number(sorted[n].key);
-    return out.take();
-}
-
-// The place of the first key that is not below `key` among the items of a table, which begin with
-// one.
-std::uint32_t place_of_key(PageView& view, std::size_t table, std::size_t fence_table,
-                           std::uint64_t key) {
-    const std::uint32_t count = view.pages().items(table);
-    std::uint32_t low = 0;  // the fences below: at most the key
-    std::uint32_t high = view.pages().items(fence_table);
-    while (low < high) {
-        const std::uint32_t middle = low + (high - low) / 2;
-        if (u64(view.item(fence_table, middle), 0) <= key)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    if (low == 0) return 0;
-    std::uint64_t first = std::uint64_t{low - 1} * kFenceEvery;
-    std::uint64_t end = std::min<std::uint64_t>(count, first + kFenceEvery);
-    while (first < end) {
-        const std::uint64_t middle = first + (end - first) / 2;
-        if (u64(view.item(table, static_cast<std::uint32_t>(middle)), 0) < key)
-            first = middle + 1;
-        else
-            end = middle;
-    }
-    return static_cast<std::uint32_t>(std::min<std::uint64_t>(first, count));
-}
-
-// The place of the key, or how many there are.
-std::uint32_t find_key(PageView& view, std::size_t table, std::size_t fence_table,
-                       std::uint64_t key) {
-    const std::uint32_t count = view.pages().items(table);
-    const std::uint32_t at = place_of_key(view, table, fence_table, key);
-    return at < count && u64(view.item(table, at), 0) == key ? at : count;
-}
-
-void pad_to(BodyBytes& bytes, std::size_t item_bytes) {
-    bytes.resize((bytes.size() + item_bytes - 1) / item_bytes * item_bytes);
 }
 
 }  // namespace
 
-BodyBytes pack_redo_pages(std::uint64_t salt, const SegmentIndex& writes) {
-    const std::vector<Key> sorted = sorted_keys(writes.sectors());
-    BodyWriter key_items;
-    BodyWriter entry_items;
-    std::uint32_t first = 0;
-    std::vector<std::uint32_t> numbers;
-    for (const Key& one : sorted) {
-        numbers.clear();
-        for (std::uint32_t entry = one.newest; entry != kRangeNone;
-             entry = writes.sectors().older(entry))
-            numbers.push_back(writes.sectors().value(entry));
-        key_items.number(one.key);
-        key_items.number(first);
-        key_items.number(static_cast<std::uint32_t>(numbers.size()));
-        first += static_cast<std::uint32_t>(numbers.size());
-        for (auto number = numbers.rbegin(); number != numbers.rend(); ++number)
-            entry_items.number(*number);
-    }
-    BodyBytes unit_items;
-    for (std::uint32_t n = 0; n < writes.unit_count(); ++n) {
-        BodyWriter unit;
-        put_unit(unit, writes.unit(n));
-        const BodyBytes bytes = unit.take();
-        unit_items.insert(unit_items.end(), bytes.begin(), bytes.end());
-        pad_to(unit_items, kUnitBytes);
+BodyBytes pack_redo_pages(std::uint64_t salt, const SegmentIndex& index) {
+    BodyWriter items;
+    for (const Piece& piece : sorted_pieces(index.sectors())) {
+        items.number(piece.key);
+        put_unit(items, index.unit(piece.unit));
     }
     BodyWriter chunk_items;
-    for (const std::uint32_t crc : writes.chunk_crcs()) chunk_items.number(crc);
-    const std::vector<Key> split_keys = sorted_keys(writes.split_blocks());
-    BodyWriter split_items;
-    for (const Key& one : split_keys) split_items.number(one.key);
-
-    PageTables tables(salt, writes.sectors().levels());
-    tables.add_table(kKeyBytes, key_items.take());
-    tables.add_table(sizeof(std::uint64_t), fences_of(sorted));
-    tables.add_table(sizeof(std::uint32_t), entry_items.take());
-    tables.add_table(kUnitBytes, unit_items);
+    for (const std::uint32_t crc : index.chunk_crcs()) chunk_items.number(crc);
+    PageTables tables(salt, index.sectors().levels());
+    tables.add_sorted(kWriteBytes, kWriteFenceBytes, items.take());
     tables.add_table(sizeof(std::uint32_t), chunk_items.take());
-    tables.add_table(kSplitBytes, split_items.take());
-    tables.add_table(sizeof(std::uint64_t), fences_of(split_keys));
     return tables.take();
 }
 
 BodyBytes pack_undo_pages(std::uint64_t salt, const BeforeImageIndex& index) {
-    const std::vector<Key> sorted = sorted_keys(index.blocks());
-    BodyWriter key_items;
-    for (const Key& one : sorted) {
-        key_items.number(one.key);
-        key_items.number(index.blocks().value(one.newest));
-        key_items.number<std::uint32_t>(1);
+    const auto key_of = [](const BeforeImage& image) {
+        return ordered_key(VolumeIndex(image.volume), image.block);
+    };
+    std::vector<BeforeImage> sorted = index.images();
+    std::sort(sorted.begin(), sorted.end(),
+              [&](const BeforeImage& a, const BeforeImage& b) { return key_of(a) < key_of(b); });
+    BodyWriter items;
+    for (const BeforeImage& image : sorted) {
+        items.number(key_of(image));
+        put_image(items, image);
     }
-    BodyBytes image_items;
-    for (const BeforeImage& image : index.images()) {
-        BodyWriter item;
-        put_image(item, image);
-        const BodyBytes bytes = item.take();
-        image_items.insert(image_items.end(), bytes.begin(), bytes.end());
-        pad_to(image_items, kImageBytes);
-    }
-    PageTables tables(salt, index.blocks().levels());
-    tables.add_table(kKeyBytes, key_items.take());
-    tables.add_table(sizeof(std::uint64_t), fences_of(sorted));
-    tables.add_table(kImageBytes, image_items);
+    PageTables tables(salt, 0);
+    tables.add_sorted(kImageBytes, kKeyBytes, items.take());
     return tables.take();
 }
 
 Status for_each_written(const std::shared_ptr<const IndexPages>& pages,
                         const std::function<void(const UnitRange&)>& each) {
-    TableReader reader(pages, keys);
-    for (Bytes item = reader.next(); !item.empty(); item = reader.next())
-        each(range_of_key(u64(item, 0)));
+    TableReader reader(pages, writes);
+    std::uint64_t last = 0;
+    for (Bytes item = reader.next(); !item.empty(); item = reader.next()) {
+        const auto key = get<std::uint64_t>(item, 0);
+        if (key != last) each(range_of_key(key));
+        last = key;
+    }
     return reader.status();
 }
 
-std::uint32_t PagedWrites::unit_count() const {
-    return view_.pages().items(units);
+// The levels below `levels_behind` that are in use.
+template <class Each>
+void PagedWrites::for_each_level(unsigned levels_behind, Each each) const {
+    for (unsigned level = 0; level < levels_behind && view_.status().ok(); ++level)
+        if ((view_.pages().flags() >> level & 1) != 0) each(level);
 }
 
-// How many units lie at or before a position. Positions grow about evenly with the numbers, so a
-// guess by proportion is most often right to a page; each second one halves what is left, so that
-// no order of positions takes more than twice the steps of halving alone.
-std::uint32_t PagedWrites::count_to(Position position, const Ends& ends) const {
-    std::uint32_t low = 0;  // all below it lie there
-    std::uint32_t high = unit_count();
-    if (position <= ends.before) return 0;
-    if (ends.last <= position) return high;
-    Lsn low_lsn = ends.before.lsn;
-    Lsn high_lsn = ends.last.lsn;
-    for (bool halve = false; low < high; halve = !halve) {
-        const std::uint64_t wide = high - low;
-        std::uint64_t step = wide / 2;
-        if (!halve && low_lsn <= position.lsn && position.lsn < high_lsn) {
-            const double part = static_cast<double>(position.lsn - low_lsn) /
-                                static_cast<double>(high_lsn - low_lsn);
-            step = std::min(wide - 1, static_cast<std::uint64_t>(part * static_cast<double>(wide)));
-        }
-        const auto middle = static_cast<std::uint32_t>(low + step);
-        const Unit found = unit(middle);
-        if (position < found.position()) {
-            high = middle;
-            high_lsn = found.lsn;
-        } else {
-            low = middle + 1;
-            low_lsn = found.lsn;
-        }
-    }
-    return low;
+std::uint32_t PagedWrites::count_to(std::uint64_t key, const Position& position) const {
+    return journal::count_to(view_, kWrites, WritePlace{key, position});
 }
 
-UnitSpan PagedWrites::between(Position after, Position to, const Ends& ends) const {
-    return {count_to(after, ends), count_to(to, ends)};
+std::optional<Unit> PagedWrites::unit_of(std::uint32_t item, std::uint64_t key) const {
+    BodyReader reader(view_.item(writes, item));
+    if (reader.number<std::uint64_t>() != key) return {};
+    const Unit unit = get_unit(reader);
+    if (view_.status().ok() && (!is_sane(unit, view_.pages().items(chunks), of_) ||
+                                !SegmentIndex::covers(unit, range_of_key(key))))
+        view_.fail("a write in the index makes no sense");
+    return view_.status().ok() ? std::optional(unit) : std::nullopt;
 }
 
-// Of the key's units the newest below `last`; kRangeNone if there is none.
-std::uint32_t PagedWrites::newest_below(std::uint64_t key, std::uint32_t last) const {
-    const std::uint32_t at = find_key(view_, keys, fences, key);
-    if (at == view_.pages().items(keys)) return kRangeNone;
-    const Bytes item = view_.item(keys, at);
-    const std::uint64_t first = u32(item, 8);
-    std::uint64_t low = first;
-    std::uint64_t high = first + u32(item, 12);
-    if (high > view_.pages().items(entries)) {
-        view_.fail("a key of the index has entries that are not there");
-        return kRangeNone;
-    }
-    while (low < high) {
-        const std::uint64_t middle = low + (high - low) / 2;
-        if (u32(view_.item(entries, static_cast<std::uint32_t>(middle)), 0) < last)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low == first ? kRangeNone
-                        : u32(view_.item(entries, static_cast<std::uint32_t>(low - 1)), 0);
+std::optional<Unit> PagedWrites::last_write(VolumeIndex volume, std::uint64_t sector,
+                                            const PathSpan& span) const {
+    std::optional<Unit> last;
+    for_each_level(kRangeLevelMax + 1, [&](unsigned level) {
+        const std::uint64_t key = range_key(volume, sector, level);
+        const std::uint32_t at = count_to(key, span.to);
+        const auto unit = at > 0 ? unit_of(at - 1, key) : std::nullopt;
+        if (unit && span.after < unit->position() && (!last || last->position() < unit->position()))
+            last = unit;
+    });
+    return view_.status().ok() ? last : std::nullopt;
 }
 
-std::uint32_t PagedWrites::newest(VolumeIndex volume, std::uint64_t sector, UnitSpan span) const {
-    std::uint32_t best = kRangeNone;
-    if (span.empty()) return best;
-    for (unsigned level = 0; level <= kRangeLevelMax; ++level) {
-        if ((view_.pages().flags() >> level & 1) == 0) continue;
-        const std::uint32_t unit = newest_below(range_key(volume, sector, level), span.last);
-        if (unit != kRangeNone && unit >= span.first && (best == kRangeNone || unit > best))
-            best = unit;
-    }
-    return view_.status().ok() ? best : kRangeNone;
+Undone PagedWrites::undone(VolumeIndex volume, std::uint64_t sector, const PathSpan& span) const {
+    Undone found;
+    for_each_level(kRangeLevelMax + 1, [&](unsigned level) {
+        const std::uint64_t key = range_key(volume, sector, level);
+        const std::uint32_t at = count_to(key, span.after);
+        const auto next = at < view_.pages().items(writes) ? unit_of(at, key) : std::nullopt;
+        if (next && next->position() <= span.to) found.written = true;
+        const auto unit = at > 0 ? unit_of(at - 1, key) : std::nullopt;
+        if (unit && (!found.before || found.before->position() < unit->position()))
+            found.before = unit;
+    });
+    return view_.status().ok() ? found : Undone{};
 }
 
-bool PagedWrites::units_in(const UnitRange& sectors, std::size_t most,
-                           std::vector<std::uint32_t>& out) const {
-    const std::uint32_t count = view_.pages().items(keys);
+void PagedWrites::will_look(const UnitRange& sectors, const Position& at) const {
     const std::uint64_t last = sectors.first + sectors.count - 1;
-    for (unsigned level = 0; level <= kRangeLevelMax; ++level) {
-        if ((view_.pages().flags() >> level & 1) == 0) continue;
-        const std::uint64_t end = range_key(sectors.volume, last, level);
-        std::uint32_t at =
-            place_of_key(view_, keys, fences, range_key(sectors.volume, sectors.first, level));
-        for (; at < count && view_.status().ok(); ++at) {
-            const Bytes item = view_.item(keys, at);
-            if (u64(item, 0) > end) break;
-            const std::uint64_t first = u32(item, 8);
-            const std::uint64_t behind = first + u32(item, 12);
-            if (behind > view_.pages().items(entries)) {
-                view_.fail("a key of the index has entries that are not there");
-                return false;
-            }
-            if (out.size() + (behind - first) > most) return false;
-            for (std::uint64_t n = first; n < behind; ++n)
-                out.push_back(u32(view_.item(entries, static_cast<std::uint32_t>(n)), 0));
-        }
-    }
-    std::sort(out.begin(), out.end());
-    out.erase(std::unique(out.begin(), out.end()), out.end());
-    return view_.status().ok();
-}
-
-bool PagedWrites::covers(std::uint32_t number, const UnitRange& sectors) const {
-    if (!SegmentIndex::covers(unit(number), sectors))
-        view_.fail("a key of the index leads to a write elsewhere");
-    return view_.status().ok();
+    for_each_level(kRangeLevelMax + 1, [&](unsigned level) {
+        for (const std::uint64_t sector : {sectors.first, last})
+            will_count(view_, kWrites, WritePlace{range_key(sectors.volume, sector, level), at});
+    });
 }
 
 bool PagedWrites::split_block(VolumeIndex volume, std::uint64_t block) const {
     if (view_.pages().flags() >> kBlockLevel == 0) return true;
-    return find_key(view_, split, split_fences, range_key(volume, block, 0)) !=
-           view_.pages().items(split);
-}
-
-Unit PagedWrites::unit(std::uint32_t number) const {
-    BodyReader reader(view_.item(units, number));
-    const Unit unit = get_unit(reader);
-    if (view_.status().ok() && !is_sane(unit, view_.pages().items(chunks), of_))
-        view_.fail("a write in the index makes no sense");
-    return unit;
+    const std::uint64_t first = block << kBlockLevel;
+    bool split = false;
+    for_each_level(kBlockLevel, [&](unsigned level) {
+        const std::uint32_t at = count_to(range_key(volume, first, level), {});
+        const std::uint64_t last = range_key(volume, first + kBlockSectors - 1, level);
+        split = split || (at < view_.pages().items(writes) &&
+                          WritePlace::of(view_.item(writes, at)).key <= last);
+    });
+    return split;
 }
 
 std::uint32_t PagedWrites::chunk_crc(const Unit& unit, std::uint32_t chunk) const {
-    return u32(view_.item(chunks, unit.chunks_at + chunk), 0);
+    return get<std::uint32_t>(view_.item(chunks, unit.chunks_at + chunk), 0);
+}
+
+bool PagedWrites::steps_on(const UnitRange& sectors, std::size_t most,
+                           std::vector<Lsn>& out) const {
+    const std::uint64_t end = sectors.first + sectors.count - 1;
+    for_each_level(kRangeLevelMax + 1, [&](unsigned level) {
+        const std::uint64_t last = range_key(sectors.volume, end, level);
+        std::uint32_t at = count_to(range_key(sectors.volume, sectors.first, level), {});
+        for (; at < view_.pages().items(writes) && out.size() <= most; ++at) {
+            const WritePlace place = WritePlace::of(view_.item(writes, at));
+            if (!view_.status().ok() || place.key > last) break;
+            out.push_back(place.position.lsn);
+        }
+    });
+    return view_.status().ok() && out.size() <= most;
+}
+
+void PagedImages::will_find(VolumeIndex volume, std::uint64_t block) const {
+    will_count(view_, kImages, ImagePlace{ordered_key(volume, block)});
 }
 
 std::optional<BeforeImage> PagedImages::find(VolumeIndex volume, std::uint64_t block) const {
-    for (unsigned level = 0; level <= kRangeLevelMax; ++level) {
-        if ((view_.pages().flags() >> level & 1) == 0) continue;
-        const std::uint32_t at =
-            find_key(view_, image_keys, image_fences, range_key(volume, block, level));
-        if (at == view_.pages().items(image_keys)) continue;
-        BodyReader reader(view_.item(images, u32(view_.item(image_keys, at), 8)));
-        const BeforeImage image = get_image(reader);
-        const bool covers = image.volume == volume.value() && image.block <= block &&
-                            block < image.block + image.blocks;
-        if (!is_sane(image, of_) || !covers)
-            view_.fail("a key of the index leads to a before-image elsewhere");
-        return image;
-    }
-    return std::nullopt;
+    const std::uint32_t at = count_to(view_, kImages, ImagePlace{ordered_key(volume, block)});
+    if (at == 0) return {};
+    BodyReader reader(view_.item(images, at - 1));
+    const auto key = reader.number<std::uint64_t>();
+    const BeforeImage image = get_image(reader);
+    if (view_.status().ok() &&
+        (!is_sane(image, of_) || key != ordered_key(VolumeIndex(image.volume), image.block)))
+        view_.fail("a before-image in the index makes no sense");
+    const bool covers = image.volume == volume.value() && image.block <= block &&
+                        block < image.block + image.blocks;
+    return covers && view_.status().ok() ? std::optional(image) : std::nullopt;
 }
 
 }  // namespace everstep::journal

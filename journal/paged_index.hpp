@@ -1,5 +1,6 @@
 // PagedWrites, PagedImages: the look-ups of SegmentIndex and BeforeImageIndex in the pages of an
-// index file: sorted keys, found by halving. Nothing of it stays in memory.
+// index file. Each item has all that there is to know of a write at a place, so that one page is
+// read for a look-up. Nothing of it stays in memory.
 //
 // Thread: one look-up's, as the view that it reads through.
 // Invariants: an answer counts only if the view's status is ok behind it: whatever is wrong with a
@@ -15,8 +16,9 @@ namespace everstep::journal {
 
 [[nodiscard]] BodyBytes pack_redo_pages(std::uint64_t salt, const SegmentIndex& writes);
 [[nodiscard]] BodyBytes pack_undo_pages(std::uint64_t salt, const BeforeImageIndex& images);
-inline constexpr std::size_t kRedoPageTables = 7;
-inline constexpr std::size_t kUndoPageTables = 3;
+inline constexpr std::size_t kRedoPageTables = 3;
+inline constexpr std::size_t kUndoPageTables = 2;
+inline constexpr std::size_t kPageFences = 1;  // of either: the table of fences
 
 // Calls each() with what a redo index's writes cover, in no order, some of it more than once.
 [[nodiscard]] Status for_each_written(const std::shared_ptr<const IndexPages>& pages,
@@ -24,31 +26,29 @@ inline constexpr std::size_t kUndoPageTables = 3;
 
 class PagedWrites {
   public:
-    // What is known of all positions in the index: they lie in (before, last].
-    struct Ends {
-        Position before;
-        Position last;
-    };
+    using Span = PathSpan;
     // Both outlive it. `of`: whose index it is.
     PagedWrites(PageView& view, const IndexedFile& of) : view_(view), of_(of) {}
-    [[nodiscard]] std::uint32_t unit_count() const;
-    // As SegmentIndex. Nothing is read for what lies outside of `ends`.
-    [[nodiscard]] UnitSpan between(Position after, Position to, const Ends& ends) const;
-    [[nodiscard]] std::uint32_t newest(VolumeIndex volume, std::uint64_t sector,
-                                       UnitSpan span) const;
-    // Appends the numbers of the units that cover any of the sectors, growing. False: there are
-    // more than about `most`, or the view has failed.
-    [[nodiscard]] bool units_in(const UnitRange& sectors, std::size_t most,
-                                std::vector<std::uint32_t>& out) const;
+    // As SegmentIndex.
+    [[nodiscard]] std::optional<Unit> last_write(VolumeIndex volume, std::uint64_t sector,
+                                                 const PathSpan& span) const;
+    [[nodiscard]] Undone undone(VolumeIndex volume, std::uint64_t sector,
+                                const PathSpan& span) const;
+    // A hint that what happened to these few sectors about then will be asked for.
+    void will_look(const UnitRange& sectors, const Position& at) const;
     [[nodiscard]] bool split_block(VolumeIndex volume, std::uint64_t block) const;
-    // False, and the view has failed, where the pages contradict each other.
-    [[nodiscard]] bool covers(std::uint32_t number, const UnitRange& sectors) const;
-    [[nodiscard]] Unit unit(std::uint32_t number) const;
     [[nodiscard]] std::uint32_t chunk_crc(const Unit& unit, std::uint32_t chunk) const;
+    // Appends the steps that wrote on any of the sectors, in no order, some more than once. False:
+    // there are more than about `most`, or the view has failed.
+    [[nodiscard]] bool steps_on(const UnitRange& sectors, std::size_t most,
+                                std::vector<Lsn>& out) const;
 
   private:
-    [[nodiscard]] std::uint32_t count_to(Position position, const Ends& ends) const;
-    [[nodiscard]] std::uint32_t newest_below(std::uint64_t key, std::uint32_t last) const;
+    template <class Each>
+    void for_each_level(unsigned levels_behind, Each each) const;
+    [[nodiscard]] std::uint32_t count_to(std::uint64_t key, const Position& position) const;
+    // None: it has another key, or the view has failed.
+    [[nodiscard]] std::optional<Unit> unit_of(std::uint32_t item, std::uint64_t key) const;
     PageView& view_;
     const IndexedFile& of_;
 };
@@ -57,6 +57,7 @@ class PagedImages {
   public:
     PagedImages(PageView& view, const IndexedFile& of) : view_(view), of_(of) {}
     [[nodiscard]] std::optional<BeforeImage> find(VolumeIndex volume, std::uint64_t block) const;
+    void will_find(VolumeIndex volume, std::uint64_t block) const;
 
   private:
     PageView& view_;

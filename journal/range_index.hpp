@@ -35,6 +35,11 @@ struct UnitRange {
 // The piece of such a key; of no key of any piece: an empty range.
 [[nodiscard]] UnitRange range_of_key(std::uint64_t key);
 
+// Volume and unit in one number, in their order.
+[[nodiscard]] constexpr std::uint64_t ordered_key(VolumeIndex volume, std::uint64_t unit) {
+    return volume.value() << kRangeUnitBits | unit;
+}
+
 class RangeIndex {
   public:
     // Covers `range` with `value`, over everything added before. value < kRangeNone.

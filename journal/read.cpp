@@ -17,6 +17,7 @@ namespace everstep::journal {
 namespace {
 
 constexpr std::uint64_t kScratchBytesMax = 8ULL << 20;
+constexpr std::size_t kHintedPiecesMax = 64;
 constexpr std::uint64_t kWindowSectors = kWindowBytesMax / kSectorBytes;
 
 // A part of the answer that lies in a file, with the smallest checked run of bytes around it.
@@ -93,20 +94,38 @@ Status read_file_pieces(const Store::Impl& s, const io::File& file,
     return {};
 }
 
+// The pieces that lie in one file.
+struct FileShare {
+    std::shared_ptr<const io::File> file;
+    std::span<const FilePiece> pieces;
+};
+
+// All that is needed comes from the disk together, of a few pieces.
+void hint(const Store::Impl& s, std::span<const FileShare> shares) {
+    for (const FileShare& share : shares)
+        for (const FilePiece& piece : share.pieces)
+            if (!s.recent.copy(piece.segment, piece.check_at, {}))
+                share.file->will_read(piece.check_at, ByteCount(piece.check_bytes));
+}
+
 Status read_pieces(const Store::Impl& s, std::vector<FilePiece>& pieces) {
     std::stable_sort(pieces.begin(), pieces.end(), [](const FilePiece& a, const FilePiece& b) {
         return std::tie(a.segment, a.kind, a.check_at) < std::tie(b.segment, b.kind, b.check_at);
     });
+    std::vector<FileShare> shares;
     for (std::size_t first = 0; first < pieces.size();) {
         std::size_t last = first;
         while (last < pieces.size() && pieces[last].segment == pieces[first].segment &&
                pieces[last].kind == pieces[first].kind)
             ++last;
-        const auto file = s.cache.get(pieces[first].kind, pieces[first].segment);
+        auto file = s.cache.get(pieces[first].kind, pieces[first].segment);
         if (!file.ok()) return file.status();
-        EVERSTEP_TRY(read_file_pieces(s, **file, std::span(pieces).subspan(first, last - first)));
+        shares.push_back({std::move(*file), std::span(pieces).subspan(first, last - first)});
         first = last;
     }
+    if (pieces.size() <= kHintedPiecesMax && !shares.empty()) hint(s, std::span(shares).subspan(1));
+    for (const FileShare& share : shares)
+        EVERSTEP_TRY(read_file_pieces(s, *share.file, share.pieces));
     return {};
 }
 

@@ -9,12 +9,12 @@ namespace {
 
 constexpr std::uint64_t kSectorsPerBlock = 1ULL << kBlockLevel;
 constexpr std::uint64_t kSectorsPerChunk = kChunkBytes / kSectorBytes;
+constexpr std::uint64_t kHintedSectorsMax = 128;  // of longer ones the pages come one by one
 
 // Sectors [first, end) of a unit's payload: one run for each of its checksums.
 template <class Share>
-void append_unit(std::vector<SectorRun>& out, const Share& share, std::uint32_t number,
+void append_unit(std::vector<SectorRun>& out, const Share& share, const Unit& unit,
                  const UnitRange& sectors) {
-    const Unit unit = share.writes->unit(number);
     if (unit.zero)
         return append_run(out,
                           {.first = sectors.first, .count = sectors.count, .source = Source::zero});
@@ -74,15 +74,18 @@ void for_each_part(const Writes& writes, const UnitRange& sectors, Each each) {
     }
 }
 
-using Look = Status (PathShare::*)(std::span<const UnitRange>, std::vector<SectorRun>&) const;
-
-Status look_through(std::vector<std::shared_ptr<const PathShare>>& shares, Look look,
+Status look_through(std::vector<std::shared_ptr<const PathShare>>& shares, LookUp look,
                     std::vector<UnitRange>& open, std::vector<SectorRun>& found) {
+    std::size_t hints =
+        open.empty() || open.front().count > kHintedSectorsMax ? 0 : kHintedSegments;
+    for (auto share = shares.begin(); share != shares.end() && hints > 0; ++share)
+        (*share)->will_look(look, open, hints);
     std::vector<SectorRun> part;
     for (auto& share : shares) {
         if (open.empty()) return {};
         part.clear();
-        EVERSTEP_TRY((*share.*look)(open, part));
+        EVERSTEP_TRY(look == LookUp::newest ? share->newest(open, part)
+                                            : share->before(open, part));
         share.reset();
         if (part.empty()) continue;
         open = without(open, part);
@@ -139,19 +142,19 @@ SectorRun part_of(SectorRun run, std::uint64_t first, std::uint64_t end) {
 template <class Writes, class Images>
 void ShareOf<Writes, Images>::newest(const UnitRange& sectors, std::vector<SectorRun>& out) const {
     for_each_part(*writes, sectors, [&](const UnitRange& part) {
-        const std::uint32_t unit = writes->newest(part.volume, part.first, span);
-        if (unit != kRangeNone && writes->covers(unit, part)) append_unit(out, *this, unit, part);
+        const auto unit = writes->last_write(part.volume, part.first, span);
+        if (unit) append_unit(out, *this, *unit, part);
     });
 }
 
-// With w the first write of the span: what lies before w in the segment lies before the span.
+// What lies before the first write of the span in the segment lies before the span.
 template <class Writes, class Images>
 void ShareOf<Writes, Images>::before(const UnitRange& sectors, std::vector<SectorRun>& out) const {
     for_each_part(*writes, sectors, [&](const UnitRange& part) {
-        if (writes->newest(part.volume, part.first, span) == kRangeNone) return;
-        const std::uint32_t unit = writes->newest(part.volume, part.first, {0, span.first});
-        if (unit == kRangeNone) return append_image(out, *this, part);
-        if (writes->covers(unit, part)) append_unit(out, *this, unit, part);
+        const Undone undone = writes->undone(part.volume, part.first, span);
+        if (!undone.written) return;
+        if (undone.before) return append_unit(out, *this, *undone.before, part);
+        append_image(out, *this, part);
     });
 }
 
@@ -162,9 +165,9 @@ Result<std::vector<SectorRun>> resolve(ReadPaths paths, const UnitRange& sectors
     std::vector<SectorRun> found;
     if (sectors.count == 0) return found;
     std::vector<UnitRange> open{sectors};
-    EVERSTEP_TRY(look_through(paths.newer, &PathShare::newest, open, found));   // (1)
-    EVERSTEP_TRY(look_through(paths.undone, &PathShare::before, open, found));  // (2)
-    for (const UnitRange& range : open)                                         // (3)
+    EVERSTEP_TRY(look_through(paths.newer, LookUp::newest, open, found));   // (1)
+    EVERSTEP_TRY(look_through(paths.undone, LookUp::before, open, found));  // (2)
+    for (const UnitRange& range : open)                                     // (3)
         found.push_back({.first = range.first, .count = range.count});
     std::sort(found.begin(), found.end(),
               [](const SectorRun& a, const SectorRun& b) { return a.first < b.first; });

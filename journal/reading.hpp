@@ -57,10 +57,19 @@ void append_run(std::vector<SectorRun>& runs, const SectorRun& run);
 [[nodiscard]] std::vector<UnitRange> without(const std::vector<UnitRange>& ranges,
                                              std::span<const SectorRun> runs);
 
+enum class LookUp : std::uint8_t { newest, before };
+
+// How many of the segments on its way a look-up hints at before it begins: what it needs of them
+// comes from the disk together.
+inline constexpr std::size_t kHintedSegments = 4;
+
 // A share of a path.
 class PathShare {
   public:
     virtual ~PathShare() = default;
+    // A hint that `look` will be asked for few sectors; takes from `segments` those hinted at.
+    virtual void will_look(LookUp /*look*/, std::span<const UnitRange> /*sectors*/,
+                           std::size_t& /*segments*/) const {}
     // Appends what of `sectors` (sorted, disjoint) the share's writes cover, as its newest write
     // left it.
     [[nodiscard]] virtual Status newest(std::span<const UnitRange> sectors,
@@ -85,13 +94,13 @@ inline constexpr std::uint64_t kWindowBytesMax = 1ULL << 20;
 [[nodiscard]] Result<std::vector<SectorRun>> resolve(ReadPaths paths, const UnitRange& sectors);
 
 // The same two look-ups in one segment's index, in memory or in pages of its file
-// (paged_index.hpp). `span`: the units of the share.
+// (paged_index.hpp). `span`: the share's writes.
 template <class Writes, class Images>
 struct ShareOf {
     const Writes* writes = nullptr;
     const Images* images = nullptr;  // before() only
     std::uint64_t segment = 0;
-    UnitSpan span;
+    typename Writes::Span span;
     void newest(const UnitRange& sectors, std::vector<SectorRun>& out) const;
     void before(const UnitRange& sectors, std::vector<SectorRun>& out) const;
 };

@@ -59,6 +59,17 @@ std::uint32_t SegmentIndex::newest(VolumeIndex volume, std::uint64_t sector, Uni
     return best;
 }
 
+std::optional<Unit> SegmentIndex::last_write(VolumeIndex volume, std::uint64_t sector,
+                                             UnitSpan span) const {
+    const std::uint32_t found = newest(volume, sector, span);
+    return found == kRangeNone ? std::nullopt : std::optional(units_[found]);
+}
+
+Undone SegmentIndex::undone(VolumeIndex volume, std::uint64_t sector, UnitSpan span) const {
+    if (newest(volume, sector, span) == kRangeNone) return {};
+    return {.written = true, .before = last_write(volume, sector, {0, span.first})};
+}
+
 bool SegmentIndex::split_block(VolumeIndex volume, std::uint64_t block) const {
     if (sectors_.levels() >> kBlockLevel == 0) return true;
     return split_blocks_.newest(volume, block, 0) != kRangeNone;

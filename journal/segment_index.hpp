@@ -42,8 +42,22 @@ struct UnitSpan {  // unit numbers [first, last)
     [[nodiscard]] bool empty() const { return first >= last; }
 };
 
+// The positions behind `after` up to and including `to`.
+struct PathSpan {
+    Position after;
+    Position to;
+};
+
+// What a span of writes did to a sector: whether any of them covers it, and if so the newest one
+// before the span that does.
+struct Undone {
+    bool written = false;
+    std::optional<Unit> before;
+};
+
 class SegmentIndex {
   public:
+    using Span = UnitSpan;
     SegmentIndex() = default;
     // One that is made again from its parts: the chunk CRCs, then its units by restore().
     explicit SegmentIndex(std::vector<std::uint32_t> chunk_crcs)
@@ -62,10 +76,11 @@ class SegmentIndex {
     // The newest unit of the span that covers the sector; kRangeNone if there is none.
     [[nodiscard]] std::uint32_t newest(VolumeIndex volume, std::uint64_t sector,
                                        UnitSpan span) const;
+    // The two looks of the reading rule at a sector; PagedWrites has the same.
+    [[nodiscard]] std::optional<Unit> last_write(VolumeIndex volume, std::uint64_t sector,
+                                                 UnitSpan span) const;
+    [[nodiscard]] Undone undone(VolumeIndex volume, std::uint64_t sector, UnitSpan span) const;
     // All of the sectors are the unit's.
-    [[nodiscard]] bool covers(std::uint32_t number, const UnitRange& sectors) const {
-        return covers(units_[number], sectors);
-    }
     [[nodiscard]] static bool covers(const Unit& unit, const UnitRange& sectors) {
         const std::uint64_t at = sectors.first * kSectorBytes;
         return unit.volume == sectors.volume.value() && unit.offset.value() <= at &&

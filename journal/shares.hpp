@@ -7,6 +7,8 @@
 // covers.
 #pragma once
 
+#include <array>
+
 #include "journal/history.hpp"
 #include "journal/index_cache.hpp"
 #include "journal/merged_file.hpp"
@@ -14,12 +16,6 @@
 #include "journal/reading.hpp"
 
 namespace everstep::journal {
-
-// The positions behind `after` up to and including `to`.
-struct PathSpan {
-    Position after;
-    Position to;
-};
 
 // A segment to which nothing is added any more. What of its indexes is not in memory is looked up
 // in the pages of their files; where these are not good, the whole index is fetched.
@@ -33,6 +29,8 @@ class FixedShare final : public PathShare {
         index_ = std::move(index);
         images_ = std::move(images);
     }
+    void will_look(LookUp look, std::span<const UnitRange> sectors,
+                   std::size_t& segments) const override;
     [[nodiscard]] Status newest(std::span<const UnitRange> sectors,
                                 std::vector<SectorRun>& out) const override;
     [[nodiscard]] Status before(std::span<const UnitRange> sectors,
@@ -62,7 +60,6 @@ class FixedShare final : public PathShare {
     mutable std::shared_ptr<const BeforeImageIndex> images_;
     mutable Paged redo_pages_;
     mutable Paged undo_pages_;
-    mutable std::optional<UnitSpan> span_;
     mutable std::vector<SectorRun> found_;
 };
 
@@ -70,23 +67,27 @@ class FixedShare final : public PathShare {
 class MergedShare final : public PathShare {
   public:
     MergedShare(IndexCache& indexes, MergedIndexPtr index, const PathSpan& span);
+    void will_look(LookUp look, std::span<const UnitRange> sectors,
+                   std::size_t& segments) const override;
     [[nodiscard]] Status newest(std::span<const UnitRange> sectors,
                                 std::vector<SectorRun>& out) const override;
     [[nodiscard]] Status before(std::span<const UnitRange> sectors,
                                 std::vector<SectorRun>& out) const override;
 
   private:
-    enum class Order : std::uint8_t { newest_first, oldest_first };
-    using Look = Status (PathShare::*)(std::span<const UnitRange>, std::vector<SectorRun>&) const;
-    [[nodiscard]] Status ask(Look look, Order order, std::span<const UnitRange> sectors,
+    [[nodiscard]] Status ask(LookUp look, std::span<const UnitRange> sectors,
                              std::vector<SectorRun>& out) const;
+    // The n-th that is asked.
+    [[nodiscard]] std::size_t in_order(LookUp look, std::size_t n) const;
     [[nodiscard]] std::vector<MergedExtent> find(std::span<const UnitRange> sectors) const;
     // None: not on the path. It goes once it was asked, with the files that it holds open.
-    [[nodiscard]] std::unique_ptr<PathShare> child(std::size_t number) const;
+    [[nodiscard]] PathShare* child(std::size_t number) const;
 
     IndexCache& indexes_;
     MergedIndexPtr index_;
     PathSpan path_;
+    mutable std::optional<std::vector<MergedExtent>> hinted_;  // of what a look was hinted at
+    mutable std::array<std::unique_ptr<PathShare>, kMergeFanInMax> children_;
 };
 
 }  // namespace everstep::journal

@@ -7,7 +7,7 @@
 namespace everstep::journal {
 namespace {
 
-constexpr std::size_t kUnitsMax = 4096;  // behind that, frames are read as they come
+constexpr std::size_t kStepsMax = 4096;  // behind that, frames are read as they come
 
 // The sectors of a volume that the filter means; an empty range, if there are none.
 UnitRange sectors_of(const StepFilter& filter, VolumeIndex volume, std::uint64_t volume_bytes) {
@@ -41,13 +41,11 @@ std::optional<std::vector<Lsn>> steps_written(const Store::Impl& s, std::uint64_
         const VolumeIndex volume(v);
         if (filter.volume && *filter.volume != volume) continue;
         const UnitRange sectors = sectors_of(filter, volume, s.history.volume_bytes(volume));
-        std::vector<std::uint32_t> units;
-        if (sectors.count == 0) continue;
-        if (!writes.units_in(sectors, kUnitsMax, units)) return {};
-        for (const std::uint32_t unit : units) steps.push_back(writes.unit(unit).lsn);
+        if (sectors.count > 0 && !writes.steps_on(sectors, kStepsMax, steps)) return {};
     }
     if (!view.status().ok()) return {};
     std::sort(steps.begin(), steps.end());
+    steps.erase(std::unique(steps.begin(), steps.end()), steps.end());
     return steps;
 }
 

@@ -54,6 +54,8 @@ class File {
     // In order, without a hole between them, over the part of the range before the end of the file.
     [[nodiscard]] virtual Result<std::vector<DataExtent>> extents(ByteOffset offset,
                                                                   ByteCount length) const = 0;
+    // A hint: what of it is not in memory begins to come from the disk. Returns at once.
+    virtual void will_read(ByteOffset offset, ByteCount count) const;
     [[nodiscard]] Status read_at(ByteOffset offset, MutableBytes to) const;
     [[nodiscard]] Status write_at(ByteOffset offset, Bytes from);
 };

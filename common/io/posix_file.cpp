@@ -84,6 +84,8 @@ constexpr std::uint64_t kDirectAlignment = 4096;
 
 }  // namespace
 
+void File::will_read(ByteOffset /*offset*/, ByteCount /*count*/) const {}
+
 Status File::read_at(ByteOffset offset, MutableBytes to) const {
     const ReadOp op{offset, to};
     return read({&op, 1});
@@ -141,6 +143,12 @@ Status PosixFile::read(std::span<const ReadOp> ops) const {
     return transfer(Direction::read, ops);
 }
 
+void PosixFile::will_read(ByteOffset offset, ByteCount count) const {
+    // Refused: it comes when it is read.
+    static_cast<void>(::posix_fadvise(fd_.get(), static_cast<off_t>(offset.value()),
+                                      static_cast<off_t>(count.value()), POSIX_FADV_WILLNEED));
+}
+
 Status PosixFile::write(std::span<const WriteOp> ops) {
     EVERSTEP_TRY(sync_failure());
     if (!kind_.gather || !joined(ops)) return transfer(Direction::write, ops);
@@ -168,8 +176,11 @@ Status PosixFile::transfer(Direction direction, std::span<const Op> ops) const {
 }
 
 Status PosixFile::run(Direction direction, std::span<Transfer> transfers, int fd) const {
-    // Writes to the page cache are quicker one by one: the ring gives each to a worker thread.
-    const bool ring_pays = direction == Direction::read || fd == direct_fd_.get();
+    // What lies in the page cache comes quicker one by one, and what does not is on its way then.
+    // Writes to it the ring would give to a worker thread each.
+    const bool direct = fd == direct_fd_.get();
+    const bool cached = direction == Direction::read && !direct && cached_read(fd, transfers);
+    const bool ring_pays = !cached && (direction == Direction::read || direct);
     if (ring_pays && transfers.size() >= kBatchOpsMin) batch_transfer(fd, direction, transfers);
     for (Transfer& transfer : transfers) EVERSTEP_TRY(finish(direction, transfer, fd));
     return {};

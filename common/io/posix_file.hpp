@@ -38,6 +38,7 @@ class PosixFile final : public File {
     [[nodiscard]] Result<ByteCount> size() const override { return size_of(opened()); }
     [[nodiscard]] Result<std::vector<DataExtent>> extents(ByteOffset offset,
                                                           ByteCount length) const override;
+    void will_read(ByteOffset offset, ByteCount count) const override;
 
   private:
     struct Kind {

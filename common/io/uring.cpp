@@ -2,6 +2,7 @@
 
 #include <liburing.h>
 #include <sys/mman.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -310,6 +311,19 @@ Status gathered_write(int fd, bool by_ring, std::span<const WriteOp> ops,
 
 GatherCounts gather_counts() {
     return {left_registered, left_unregistered, left_single};
+}
+
+bool cached_read(int fd, std::span<Transfer> transfers) {
+    for (const Transfer& transfer : transfers)
+        if (transfer.size > kCachedBytesMax) return false;
+    for (Transfer& transfer : transfers) {
+        const iovec to{transfer.data, transfer.size};
+        const ssize_t moved =
+            ::preadv2(fd, &to, 1, static_cast<off_t>(transfer.offset), RWF_NOWAIT);
+        if (moved < 0 && errno != EAGAIN && errno != EINTR) return false;
+        if (moved > 0) transfer.done = static_cast<std::size_t>(moved);
+    }
+    return true;
 }
 
 int single_transfer(int fd, Direction direction, Transfer& transfer) {

@@ -17,7 +17,8 @@
 namespace everstep::io {
 
 inline constexpr std::size_t kBatchOpsMin = 4;  // fewer do not pay for a ring's system call
-inline constexpr std::size_t kRingDepth = 64;   // transfers of one batch_transfer() call
+inline constexpr std::size_t kCachedBytesMax = 64UL << 10;  // of one cached_read() transfer
+inline constexpr std::size_t kRingDepth = 64;  // transfers of one batch_transfer() call
 inline constexpr std::size_t kTransferBytesMax = 1UL << 30;  // in one request to the kernel
 // Of a gathered write: while one buffer is written the next is filled. From 64 KiB to 1 MiB each
 // and 1 to 4 MiB together these were the quickest: larger ones let the disk wait for the first.
@@ -39,6 +40,10 @@ struct Transfer {
 // ring, short, interrupted, failed) is left to single_transfer(), which then meets the error
 // itself.
 void batch_transfer(int fd, Direction direction, std::span<Transfer> transfers);
+
+// Reads what of short transfers lies in the page cache, and lets the kernel fetch the rest, without
+// waiting. False: there are long ones, or the file system cannot do it.
+[[nodiscard]] bool cached_read(int fd, std::span<Transfer> transfers);
 
 // Moves the rest of one transfer. 0 = complete, or a read met the end of the file; else errno.
 [[nodiscard]] int single_transfer(int fd, Direction direction, Transfer& transfer);

@@ -3,6 +3,7 @@
 #include <array>
 #include <cstdlib>
 #include <memory>
+#include <vector>
 
 #include "common/base/checksum.hpp"
 #include "common/base/pack.hpp"
@@ -30,24 +31,41 @@ BodyBytes with_body(BodyBytes empty, Bytes body) {
     return empty;
 }
 
-// The pages of a file whose tables hold these bytes, one behind the other.
-std::shared_ptr<const IndexPages> pages_of(Bytes items, std::span<const std::size_t> item_bytes) {
+// Of a sorted table, and of one behind it, if it has items.
+struct ItemBytes {
+    std::size_t sorted = 0;
+    std::size_t fence = 0;
+    std::size_t behind = 0;
+};
+
+// The pages of a file whose tables hold these bytes, one behind the other; of fences there are as
+// many as there have to be.
+std::shared_ptr<const IndexPages> pages_of(Bytes items, const ItemBytes& bytes) {
     constexpr std::uint64_t kSalt = 7;
     constexpr std::uint64_t kLevels = 0x2d;
     PageTables tables(kSalt, kLevels);
-    const std::size_t share = items.size() / item_bytes.size();
-    for (std::size_t n = 0; n < item_bytes.size(); ++n)
-        tables.add_table(item_bytes[n],
-                         items.subspan(n * share, share / item_bytes[n] * item_bytes[n]));
-    auto file = std::make_unique<fuzz::BytesFile>(tables.take());
-    const auto pages = IndexPages::open(std::move(file), {0, kSalt, item_bytes.size()});
+    const auto whole = [](Bytes of, std::size_t one) { return of.first(of.size() / one * one); };
+    const Bytes sorted = whole(items.first(items.size() / 3 * 2), bytes.sorted);
+    const Bytes rest = items.subspan(sorted.size());
+    tables.add_table(bytes.sorted, sorted);
+    const std::size_t in_page = (kIndexPageBytes - kIndexPageHeaderBytes) / bytes.sorted;
+    std::vector<std::byte> fences((sorted.size() / bytes.sorted + in_page - 1) / in_page *
+                                  bytes.fence);
+    for (std::size_t n = 0; n < fences.size() && !rest.empty(); ++n)
+        fences[n] = rest[n % rest.size()];
+    tables.add_table(bytes.fence, fences);
+    if (bytes.behind > 0) tables.add_table(bytes.behind, whole(rest, bytes.behind));
+    const BodyBytes all = tables.take();
+    auto file = std::make_unique<fuzz::BytesFile>(all);
+    const auto pages = IndexPages::open(
+        std::move(file),
+        {0, kSalt, bytes.behind > 0 ? 3U : 2U, ByteCount(all.size()), 1U << kPageFences});
     if (!pages.ok()) std::abort();
     return *pages;
 }
 
 void look_up_merged(Bytes items) {
-    constexpr std::size_t kMerged[] = {12, 8};
-    const auto pages = pages_of(items, kMerged);
+    const auto pages = pages_of(items, {.sorted = 12, .fence = 8});
     PageView view(pages);
     std::vector<MergedExtent> found;
     find_merged(view, {VolumeIndex(1), 3, 61}, found);
@@ -58,13 +76,10 @@ void look_up_merged(Bytes items) {
 }
 
 void look_up(Bytes items, const IndexedFile& of) {
-    constexpr std::size_t kRedo[] = {16, 8, 4, 48, 4, 8, 8};
-    constexpr std::size_t kUndo[] = {16, 8, 32};
-    PageView redo(pages_of(items, kRedo));
+    PageView redo(pages_of(items, {.sorted = 51, .fence = 20, .behind = 4}));
     const PagedWrites writes(redo, of);
-    const UnitSpan span =
-        writes.between({Lsn(3), 0}, {Lsn(1ULL << 40), 1}, {{Lsn(1), 0}, {Lsn(1ULL << 41), 0}});
-    PageView undo(pages_of(items, kUndo));
+    const PathSpan span{{Lsn(3), 0}, {Lsn(1ULL << 40), 1}};
+    PageView undo(pages_of(items, {.sorted = 35, .fence = 8}));
     const PagedImages images(undo, of);
     const ShareOf<PagedWrites, PagedImages> share{&writes, &images, 7, span};
     std::vector<SectorRun> runs;

@@ -176,98 +176,6 @@ TEST_F(IndexFiles, ANewerOneIsMadeAgain) {
     EXPECT_EQ(answers(), before);
 }
 
-// One segment's index: random writes and the before-images of their first blocks.
-struct RandomIndex {
-    RandomIndex(int count, std::mt19937_64& rnd) {
-        for (int n = 1; n <= count; ++n) {
-            Unit unit;
-            unit.volume = static_cast<std::uint16_t>(rnd() % 2);
-            const std::uint64_t sectors = kSizes[unit.volume].value() / kSectorBytes;
-            const std::uint64_t length = rnd() % 9 == 0 ? 129 + rnd() % 200 : 1 + rnd() % 20;
-            unit.lsn = Lsn(static_cast<std::uint64_t>(n) * 2);
-            unit.sub = static_cast<std::uint32_t>(rnd() % 3);
-            unit.offset = ByteOffset(rnd() % (sectors - length) * kSectorBytes);
-            unit.length = static_cast<std::uint32_t>(length * kSectorBytes);
-            unit.crc = static_cast<std::uint32_t>(rnd());
-            unit.zero = rnd() % 5 == 0;
-            const std::vector<std::byte> payload(unit.zero ? 0 : unit.length, std::byte{7});
-            redo.writes.add(unit, payload);
-            const std::uint64_t block = unit.offset.value() / kBlockBytes;
-            if (images.find(VolumeIndex(unit.volume), block) == nullptr)
-                images.restore({.at = ByteOffset(static_cast<std::uint64_t>(n) * kBlockBytes),
-                                .block = block,
-                                .blocks = 1,
-                                .crc = static_cast<std::uint32_t>(rnd()),
-                                .volume = unit.volume,
-                                .zero = rnd() % 4 == 0});
-        }
-        newest = {Lsn(static_cast<std::uint64_t>(count) * 2 + 2), 0};
-    }
-    RedoIndex redo;
-    BeforeImageIndex images;
-    Position newest;
-};
-
-// Calls each(volume, n) for n of the `unit_bytes` of every volume.
-template <class Each>
-void for_all(std::uint64_t unit_bytes, Each each) {
-    for (std::size_t v = 0; v < kSizes.size(); ++v)
-        for (std::uint64_t n = 0; n < kSizes[v].value() / unit_bytes; ++n) each(VolumeIndex(v), n);
-}
-
-void expect_same_writes(const RandomIndex& index, const PagedWrites& paged, std::mt19937_64& rnd) {
-    const SegmentIndex& memory = index.redo.writes;
-    ASSERT_EQ(paged.unit_count(), memory.unit_count());
-    for (std::uint32_t n = 0; n < memory.unit_count(); ++n) {
-        ASSERT_EQ(paged.unit(n).position(), memory.unit(n).position());
-        ASSERT_EQ(paged.unit(n).payload_at, memory.unit(n).payload_at);
-        if (!memory.unit(n).zero && memory.unit(n).length > kChunkBytes) {
-            ASSERT_EQ(paged.chunk_crc(paged.unit(n), 1), memory.chunk_crc(memory.unit(n), 1));
-        }
-    }
-    for (int n = 0; n < 5; ++n) {
-        const std::uint64_t top = index.newest.lsn.value();
-        Position after{Lsn(rnd() % top), static_cast<std::uint32_t>(rnd() % 3)};
-        Position to{Lsn(rnd() % top), static_cast<std::uint32_t>(rnd() % 3)};
-        if (to < after) std::swap(after, to);
-        const UnitSpan span = memory.between(after, to);
-        const UnitSpan found = paged.between(after, to, {{Lsn(0), 0}, index.newest});
-        ASSERT_EQ(std::pair(found.first, found.last), std::pair(span.first, span.last));
-        for_all(kSectorBytes, [&](VolumeIndex volume, std::uint64_t sector) {
-            EXPECT_EQ(paged.newest(volume, sector, span), memory.newest(volume, sector, span));
-        });
-    }
-    for_all(kBlockBytes, [&](VolumeIndex volume, std::uint64_t block) {
-        EXPECT_EQ(paged.split_block(volume, block), memory.split_block(volume, block));
-    });
-}
-
-// The look-ups in pages give what those in memory give, for every sector and any span.
-TEST_F(IndexFiles, PagesAnswerAsMemoryDoes) {
-    for (const int count : {0, 1, 8, 128, 2048}) {
-        const RandomIndex index(count, rnd);
-        const IndexedFile of{lab.options.group, 9, 77, kSizes};
-        const auto view_of = [&](FileKind kind, const BodyBytes& content) {
-            const auto path = lab.directory.file(kind == FileKind::redo ? "redo" : "undo");
-            put_content(path, {reinterpret_cast<const char*>(content.data()), content.size()});
-            const auto pages = open_index_pages(io::system_files(), path, of, kind);
-            EXPECT_TRUE(pages.ok()) << pages.status().message();
-            return PageView(*pages);
-        };
-        PageView redo = view_of(FileKind::redo, pack_redo_index(of, index.redo));
-        PageView undo = view_of(FileKind::undo, pack_undo_index(of, index.images));
-        expect_same_writes(index, PagedWrites(redo, of), rnd);
-        const PagedImages images(undo, of);
-        for_all(kBlockBytes, [&](VolumeIndex volume, std::uint64_t block) {
-            const BeforeImage* wanted = index.images.find(volume, block);
-            const auto found = images.find(volume, block);
-            ASSERT_EQ(found.has_value(), wanted != nullptr) << block;
-            EXPECT_TRUE(!found || (found->at == wanted->at && found->zero == wanted->zero));
-        });
-        EXPECT_TRUE(redo.status().ok() && undo.status().ok());
-    }
-}
-
 // Pages that are damaged while the list before them is whole: the answers are the same, and the
 // file is whole again.
 TEST_F(IndexFiles, DamagedPagesAreMended) {
@@ -327,7 +235,7 @@ TEST_F(IndexFiles, EveryFlippedByteAndEveryTruncationIsFound) {
         }
         const std::size_t pages = align_up(64 + body, kIndexPageBytes);
         const std::size_t tables = kind == FileKind::redo ? kRedoPageTables : kUndoPageTables;
-        const IndexPages::Place place{pages, of.salt, tables};
+        const IndexPages::Place place{pages, of.salt, tables, ByteCount(whole.size())};
         EXPECT_TRUE(read_pages(whole, place));
         for (std::size_t at = pages; at < whole.size(); ++at) {
             BodyBytes one = whole;

@@ -31,7 +31,7 @@ BodyBytes pages_of(const std::vector<MergedExtent>& extents, std::uint64_t salt 
 
 Result<std::shared_ptr<const IndexPages>> open_pages(Bytes content) {
     return IndexPages::open(std::make_unique<fuzz::BytesFile>(content),
-                            {0, kSalt, kMergedPageTables});
+                            {0, kSalt, kMergedPageTables, ByteCount(content.size())});
 }
 
 std::vector<MergedExtent> some_extents(std::mt19937_64& rnd, int count) {
