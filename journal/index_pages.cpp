@@ -159,9 +159,10 @@ Result<std::shared_ptr<const IndexPages>> IndexPages::open(std::unique_ptr<io::F
     }
     if (next * kIndexPageBytes + place.at > place.file_bytes.value()) return bad;
     for (std::size_t n = 0; n < place.tables; ++n) {
-        if ((place.keep >> n & 1) == 0) continue;
         const Table& table = pages->tables_[n];
-        pages->kept_[n].resize(pages_of(table.items, table.item_bytes) * kIndexPageBytes);
+        const std::uint64_t bytes = pages_of(table.items, table.item_bytes) * kIndexPageBytes;
+        if ((place.keep >> n & 1) == 0 || bytes > place.keep_bytes_max) continue;
+        pages->kept_[n].resize(bytes);
         EVERSTEP_TRY(pages->read(table.first_page, pages->kept_[n].bytes()));
     }
     return std::shared_ptr<const IndexPages>(std::move(pages));

@@ -23,9 +23,10 @@ namespace everstep::journal {
 inline constexpr std::size_t kIndexPageBytes = 4096;
 inline constexpr std::size_t kIndexPageHeaderBytes = 16;
 inline constexpr std::size_t kIndexTablesMax = 8;
+// Of a table that is kept in memory: enough for the fences of a hundred megabytes of items.
+inline constexpr std::size_t kKeptTableBytesMax = 512 << 10;
 
-// Makes pages: the tables one behind the other, the directory last, so that memory need not hold
-// them all.
+// Makes pages: table behind table, the directory last, so that memory need not hold them all.
 class PageTables {
   public:
     // `flags`: the caller's own, in the directory.
@@ -71,6 +72,7 @@ class IndexPages {
         std::size_t tables = 0;  // that there have to be
         ByteCount file_bytes{};
         std::uint32_t keep = 0;  // tables in memory, a bit each; a damaged one is an error then
+        std::uint64_t keep_bytes_max = kKeptTableBytesMax;  // of one
     };
     static constexpr std::uint32_t kKeepAll = ~0U;
     // corrupt: the directory is damaged, or another one's.

@@ -118,7 +118,7 @@ class PagedIndex : public testing::Test {
         const ByteCount bytes(pages.size());
         const auto opened =
             IndexPages::open(std::make_unique<CountingFile>(std::move(pages), reads),
-                             {0, kOf.salt, tables, bytes, 1U << kPageFences});
+                             {0, kOf.salt, tables, bytes, 1U << kPageFences, keep_bytes_max});
         EXPECT_TRUE(opened.ok()) << opened.status().message();
         return opened.ok() ? *opened : nullptr;
     }
@@ -195,6 +195,7 @@ class PagedIndex : public testing::Test {
     }
 
     std::uint64_t reads = 0;
+    std::uint64_t keep_bytes_max = kKeptTableBytesMax;
     std::mt19937_64 rnd{seed_of("PagedIndex", 4)};
 };
 
@@ -203,6 +204,7 @@ TEST_F(PagedIndex, AnswersAsMemoryDoes) {
     for (const int count : {0, 1, 8, 79, 80, 81, 128, 2048}) {
         for (const std::uint64_t unit : {1, 2, 8, 16}) {
             const RandomIndex index({.writes = count, .unit_sectors = unit}, rnd);
+            keep_bytes_max = rnd() % 2 == 0 ? 0 : kKeptTableBytesMax;  // fences in pages, in memory
             PageView redo(open(pack_redo_pages(kOf.salt, index.redo.writes), kRedoPageTables));
             PageView undo(open(pack_undo_pages(kOf.salt, index.images), kUndoPageTables));
             const PagedWrites paged(redo, kOf);
