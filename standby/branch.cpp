@@ -6,6 +6,7 @@
 
 #include "common/net/worker_pool.hpp"
 #include "journal/lmdb_catalogue.hpp"
+#include "journal/step_reader.hpp"
 #include "standby/journal_stage.hpp"
 #include "standby/keeper.hpp"
 
@@ -16,52 +17,6 @@ namespace {
 constexpr ByteCount kSegmentBytes{16ULL << 20};
 constexpr ByteCount kRecentFrameBytes{4ULL << 20};
 constexpr std::size_t kReaderThreads = 1;
-constexpr std::size_t kExtentsAtOnce = 1024;
-
-// A step of the store below, in the place of an image.
-class StepBelow final : public journal::ReplicaReader {
-  public:
-    StepBelow(Branch::Below below, journal::View view, std::vector<ByteCount> volume_bytes)
-        : below_(std::move(below)),
-          view_(std::move(view)),
-          volume_bytes_(std::move(volume_bytes)) {}
-
-    [[nodiscard]] Status read(VolumeIndex volume, ByteOffset offset,
-                              MutableBytes to) const override {
-        const std::uint64_t size = volume_bytes_[volume.value()].value();
-        const std::uint64_t inside =
-            std::min<std::uint64_t>(to.size(), size - std::min(size, offset.value()));
-        std::fill(to.begin() + static_cast<std::ptrdiff_t>(inside), to.end(), std::byte{0});
-        if (inside == 0) return {};
-        return below_->store().read(view_, below_->replica(), volume, offset, to.first(inside));
-    }
-
-    [[nodiscard]] Result<std::vector<io::DataExtent>> extents(VolumeIndex volume, ByteOffset offset,
-                                                              ByteCount length) const override {
-        std::vector<io::DataExtent> out;
-        const ByteOffset end = offset + length.value();
-        while (offset < end) {
-            const auto found = below_->store().block_status(
-                view_, below_->replica(), volume, offset, ByteCount(end - offset), kExtentsAtOnce);
-            if (!found.ok()) return found.status();
-            if (found->empty())
-                return Status(ErrorCode::internal, "no block status of a range of the step below");
-            for (const BlockExtent& extent : *found) {
-                const std::uint64_t count = std::min(extent.length, end - offset);
-                out.push_back({offset, ByteCount(count), extent.zero});
-                offset = offset + count;
-            }
-        }
-        return out;
-    }
-
-    [[nodiscard]] const journal::View& view() const { return view_; }
-
-  private:
-    Branch::Below below_;
-    journal::View view_;
-    std::vector<ByteCount> volume_bytes_;
-};
 
 // The timelines of the way to a timeline, parents first.
 std::vector<journal::TimelineInfo> ancestors_of(const journal::Store& store, TimelineId id) {
@@ -115,7 +70,7 @@ struct Branch::Impl {
     Below below;
     journal::HoldPtr hold;
     std::vector<TimelineId> inherited;
-    std::unique_ptr<StepBelow> step;
+    std::unique_ptr<journal::StepReader> step;          // in the store below
     std::unique_ptr<journal::LmdbCatalogue> catalogue;  // the store's: outlives it
     std::unique_ptr<journal::Store> store;
     std::unique_ptr<JournalStage> journal;
@@ -175,7 +130,8 @@ Status Branch::open_store(const BranchOptions& options) {
     if (!view.ok()) return view.status();
     for (const auto& one : ancestors_of(impl.below->store(), impl.record.base.timeline))
         impl.inherited.push_back(one.id);
-    impl.step = std::make_unique<StepBelow>(impl.below, std::move(*view), options.volume_bytes);
+    impl.step = std::make_unique<journal::StepReader>(impl.below->store(), impl.below->replica(),
+                                                      std::move(*view), options.volume_bytes);
 
     impl.catalogue =
         std::make_unique<journal::LmdbCatalogue>(*options.files, impl.store_directory());

@@ -6,7 +6,7 @@
 #include <cstring>
 
 #include "common/base/checksum.hpp"
-#include "journal/store.hpp"
+#include "journal/step_reader.hpp"
 #include "journal/tool/scratch_files.hpp"
 
 namespace everstep::journal::tool {
@@ -67,16 +67,20 @@ Result<Point> point_of(const Store& store, const std::string& text) {
 // Writes what of a volume is not zero.
 class ImageWriter {
   public:
-    ImageWriter(const Store& store, const View& view, const ReplicaFiles& replica)
-        : store_(store), view_(view), replica_(replica) {}
+    struct From {
+        const Store& store;
+        const ReplicaReader& under;
+    };
+    ImageWriter(const From& from, const View& view, const std::vector<ByteCount>& sizes)
+        : store_(from.store), view_(view), under_(from.under), sizes_(sizes) {}
 
     Status write(VolumeIndex volume, io::File& to, Progress& progress) {
-        const std::uint64_t size = replica_.sizes()[volume.value()].value();
+        const std::uint64_t size = sizes_[volume.value()].value();
         EVERSTEP_TRY(to.resize(ByteCount(size)));
         for (std::uint64_t at = 0; at < size;) {
             const std::uint64_t asked = std::min<std::uint64_t>(size - at, kPieceBytesMax);
             const auto parts =
-                store_.block_status(view_, replica_, volume, ByteOffset(at), ByteCount(asked), 256);
+                store_.block_status(view_, under_, volume, ByteOffset(at), ByteCount(asked), 256);
             if (!parts.ok()) return parts.status();
             for (const BlockExtent& part : *parts) {
                 if (!part.zero)
@@ -95,8 +99,7 @@ class ImageWriter {
         const std::uint64_t end = at + range.length.value();
         while (at < end) {
             piece_.resize(std::min(end - at, kPieceBytes));
-            EVERSTEP_TRY(
-                store_.read(view_, replica_, range.volume, ByteOffset(at), piece_.bytes()));
+            EVERSTEP_TRY(store_.read(view_, under_, range.volume, ByteOffset(at), piece_.bytes()));
             EVERSTEP_TRY(write_data(at, to));
             at += piece_.size();
         }
@@ -118,7 +121,8 @@ class ImageWriter {
 
     const Store& store_;
     const View& view_;
-    const ReplicaFiles& replica_;
+    const ReplicaReader& under_;
+    const std::vector<ByteCount>& sizes_;
     Buffer piece_;
 };
 
@@ -138,32 +142,89 @@ Result<std::uint64_t> write_images(io::FileSystem& files, const Options& options
     return status;
 }
 
-}  // namespace
+// A store and what its history lies over: a step of the next one, or the images.
+struct Layer {
+    std::unique_ptr<Store> store;
+    std::unique_ptr<const ReplicaReader> under;
+};
 
-Status extract(io::FileSystem& files, const DeadStore& store, const Options& options,
-               Surroundings& surroundings) {
-    ReplicaFiles replica;
-    EVERSTEP_TRY(replica.open(files, options.replicas));
-    ScratchFiles scratch(files);
-    StoreOptions store_options;
-    store_options.directory = store.directory;
-    store_options.group = store.group;
-    store_options.volume_bytes = replica.sizes();
+Result<std::unique_ptr<Store>> open_store(io::FileSystem& files, const DeadStore& store,
+                                          const std::vector<ByteCount>& sizes) {
+    StoreOptions options;
+    options.directory = store.directory;
+    options.group = store.group;
+    options.volume_bytes = sizes;
     std::vector<std::string> report;
-    const auto opened = Store::open(scratch, store_options, report);
+    auto opened = Store::open(files, options, report);
     if (!opened.ok())
         return opened.status().with_context(
             "the store does not open (--replica: all volumes of the group, in its order)");
     if (!(*opened)->has_history())
-        return {ErrorCode::refused, store.directory + ": there is no history in it"};
-    const auto point = point_of(**opened, options.step);
+        return Status(ErrorCode::refused, store.directory + ": there is no history in it");
+    return opened;
+}
+
+// `stores`: the branch's, where there is one, first; the group's last.
+Result<std::vector<Layer>> open_layers(io::FileSystem& files,
+                                       const std::vector<const DeadStore*>& stores,
+                                       std::unique_ptr<const ReplicaFiles> images) {
+    const std::vector<ByteCount> sizes = images->sizes();
+    std::vector<Layer> layers(stores.size());
+    for (std::size_t n = 0; n < stores.size(); ++n) {
+        auto opened = open_store(files, *stores[n], sizes);
+        if (!opened.ok()) return opened.status();
+        layers[n].store = std::move(*opened);
+    }
+    layers.back().under = std::move(images);
+    for (std::size_t n = stores.size() - 1; n > 0; --n) {
+        const Layer& below = layers[n];
+        auto view = below.store->view(layers[n - 1].store->baseline());
+        if (!view.ok())
+            return view.status().with_context(stores[n]->directory + ", below " +
+                                              stores[n - 1]->directory);
+        layers[n - 1].under =
+            std::make_unique<StepReader>(*below.store, *below.under, std::move(*view), sizes);
+    }
+    return layers;
+}
+
+// What a branch did not write lies in another store: an image of this one alone would be wrong.
+Status check_branch(io::FileSystem& files, const Options& options) {
+    const auto branch = files.exists(options.directory + "/../branch");
+    if (!branch.ok() || !*branch || !options.over.empty()) return branch.status();
+    return {ErrorCode::usage, options.directory +
+                                  ": the store of a branch; --over DIR names the store that it "
+                                  "lies over (STATE/groups/GROUP/store for the group's)"};
+}
+
+}  // namespace
+
+Status extract(io::FileSystem& files, const DeadStore& store, const Options& options,
+               Surroundings& surroundings) {
+    EVERSTEP_TRY(check_branch(files, options));
+    std::vector<DeadStore> below;
+    for (const std::string& directory : options.over) {
+        auto opened = open_dead_store(files, directory);
+        if (!opened.ok()) return opened.status();
+        below.push_back(std::move(*opened));
+    }
+    std::vector<const DeadStore*> stores{&store};
+    for (const DeadStore& one : below) stores.push_back(&one);
+    auto images = std::make_unique<ReplicaFiles>();
+    EVERSTEP_TRY(images->open(files, options.replicas));
+    const std::vector<ByteCount> sizes = images->sizes();
+    ScratchFiles scratch(files);
+    const auto layers = open_layers(scratch, stores, std::move(images));
+    if (!layers.ok()) return layers.status();
+    const Layer& top = layers->front();
+    const auto point = point_of(*top.store, options.step);
     if (!point.ok()) return point.status();
-    const auto view = (*opened)->view(*point);
+    const auto view = top.store->view(*point);
     if (!view.ok()) return view.status();
     std::uint64_t total = 0;
-    for (const ByteCount size : replica.sizes()) total += size.value();
+    for (const ByteCount size : sizes) total += size.value();
     Progress progress(surroundings, total);
-    ImageWriter writer(**opened, *view, replica);
+    ImageWriter writer({*top.store, *top.under}, *view, sizes);
     const auto written = write_images(files, options, writer, progress);
     progress.clear();
     if (!written.ok()) return written.status();
@@ -176,9 +237,8 @@ Status extract(io::FileSystem& files, const DeadStore& store, const Options& opt
         surroundings.out << json_text(out) << '\n';
     } else {
         surroundings.out << fmt::format(
-            "step {} of timeline {}: {} volumes, {} bytes, {} of them "
-            "not zero\n",
-            point->lsn.value(), point->timeline.hex(), replica.sizes().size(), total, *written);
+            "step {} of timeline {}: {} volumes, {} bytes, {} of them not zero\n",
+            point->lsn.value(), point->timeline.hex(), sizes.size(), total, *written);
     }
     return {};
 }

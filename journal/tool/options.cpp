@@ -77,6 +77,10 @@ class Parser {
             options_.outputs.insert(options_.outputs.end(), given.begin(), given.end());
             return {};
         }
+        if (extract && word == "--over") {
+            options_.over.insert(options_.over.end(), given.begin(), given.end());
+            return {};
+        }
         at_ -= given.size() - 1;  // of the others only the first is theirs
         if (extract && word == "--step") {
             options_.step = given[0];
@@ -147,7 +151,10 @@ it; a running node is refused. Nothing in DIR is changed, but index files by reb
   extract DIR --replica FILE .. --step STEP -o FILE ..
                              the volumes as they were at a step: N, step:N or t:HEX@step:N.
                              --replica are the volumes' images on that node, in the order of the
-                             configuration; -o one new file for each, sparse
+                             configuration; -o one new file for each, sparse.
+                             Of a branch (STATE/groups/GROUP/branches/ID/store) also
+                             --over DIR ..: the store that it lies over, the group's or another
+                             branch's and then what that lies over
 
   --json     machine-readable: dump one object a line, the others one document
   --help     this text

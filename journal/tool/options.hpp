@@ -18,7 +18,8 @@ struct Options {
     std::optional<std::uint64_t> segment;  // dump
     std::vector<std::string> replicas;     // extract: the volumes' images, in their order
     std::vector<std::string> outputs;      // extract: one for each
-    std::string step;                      // extract: N, step:N or t:HEX@step:N
+    std::vector<std::string> over;  // extract: the stores below a branch's, the nearest first
+    std::string step;               // extract: N, step:N or t:HEX@step:N
 };
 
 // usage: says what was found and what is wanted.

@@ -4,8 +4,9 @@ import glob
 import json
 import os
 
+from checks.branches import Branch
 from everstep_lab.base import Child, require, run, wait_for
-from everstep_lab.model import name_of
+from everstep_lab.model import name_of, same_images
 from everstep_lab.nodes import BIN, EVERSTEP, GROUP, Answer
 from everstep_lab.registry import check
 from everstep_lab.scene import Scene
@@ -191,3 +192,41 @@ def scrub_killed(context):
         require(body["damages"] == 0 and body["damages_before"] == 0, f"the next scrub says {body}")
         scene.write(20, 2, 8)
         scene.settle()
+
+
+@check("journal_tool.branches", 240)
+def branches(context):
+    """The steps of a dead node's branch, and of one over it, come out; not without the store below."""
+    with Scene(context, {"data": 1 << 20, "log": 1 << 19}) as scene:
+        scene.start()
+        scene.write(60, 2, 8)
+        scene.settle()
+        branch = Branch(scene.beta, "step:30", scene.random)
+        branch.write(8)
+        child = Branch(scene.beta, f"t:{branch.key()[0]}@step:{branch.key()[1] - 3}", scene.random)
+        child.write(4)
+        scene.beta.kill9()
+        group = store_of(scene.beta)
+        stores = {one.id: os.path.join(os.path.dirname(group), "branches", one.id, "store") for one in (branch, child)}
+        over = {branch.id: (group,), child.id: (stores[branch.id], group)}
+        before = {store: content(store) for store in (group, *stores.values())}
+        for one in (branch, child):
+            tool("verify", stores[one.id]).expect(0, "no damage")
+            for key, images in one.steps.items():
+                same_images(f"step {name_of(key)} of export {one.id}",
+                            extracted(scene, stores[one.id], key, "--over", *over[one.id]), images)
+        words = ("--step", "0", "--replica", *map(scene.beta.device, scene.lab.volumes),
+                 "-o", "/nowhere/a", "/nowhere/b")
+        tool("extract", stores[branch.id], *words).expect(2, "--over")
+        tool("extract", stores[child.id], *words, "--over", group).expect(3)
+        require({store: content(store) for store in before} == before, "extract changed a store")
+
+
+def extracted(scene, store, key, *words):
+    outputs = {volume: os.path.join(scene.lab.directory, f"{volume}.extracted") for volume in scene.lab.volumes}
+    for path in outputs.values():
+        if os.path.exists(path):
+            os.unlink(path)
+    tool("extract", store, "--step", f"t:{key[0]}@step:{key[1]}", "--replica",
+         *map(scene.beta.device, scene.lab.volumes), "-o", *outputs.values(), *words).expect(0)
+    return {volume: open(path, "rb").read() for volume, path in outputs.items()}
