@@ -165,6 +165,9 @@ std::vector<CommandSpec> time_commands() {
          {{"--writable", "writable", "", "it can be written on"},
           {"--socket", "socket", "PATH",
            "the unix socket to serve on; default: one in the node's state directory"},
+          {"--tcp", "tcp", "HOST:PORT",
+           "serve there by TCP instead, to whoever connects, unencrypted; port 0: any free one; of "
+           "several volumes the ports follow each other"},
           kOn}},
         {"exports",
          "what is being exported",

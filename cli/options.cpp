@@ -134,6 +134,8 @@ Status finish_volume(const std::string& name, Arguments& arguments) {
     }
     const auto socket = arguments.find("socket");
     if (socket == arguments.end()) return {};
+    if (arguments.contains("tcp"))
+        return usage(name, "--socket and --tcp are two places to serve at");
     std::error_code error;
     const auto absolute = std::filesystem::absolute(socket->second, error);
     if (error) return usage(name, "--socket " + socket->second + ": " + error.message());

@@ -119,6 +119,21 @@ std::string volume_text(const Value& volume) {
     return field("volume " + or_dash(volume.at("name")), out);
 }
 
+std::string export_text(const Value& one) {
+    std::string out = "step " + or_dash(one.at("lsn"));
+    if (!is_true(one.at("writable"))) {
+        out += ", read-only";
+    } else {
+        out += ", a branch from step " + or_dash(one.at("base_lsn"));
+        if (!one.at("mount").is_null()) out += ", mounted on " + or_dash(one.at("mount"));
+    }
+    if (!one.at("failed").is_null()) out += ", not served: " + or_dash(one.at("failed"));
+    std::string block = field("export " + or_dash(one.at("id")), out);
+    if (const Value::Map* const uris = one.at("uris").as_map())
+        for (const auto& [volume, uri] : *uris) block += field("", volume + " " + or_dash(uri));
+    return block;
+}
+
 constexpr std::size_t kTimelinesShown = 16;
 
 // The tree of them, where there are several: each below the one that it branched from.
@@ -179,6 +194,9 @@ std::string group_text(const Value& group) {
     }
     if (const Value::List* const volumes = group.at("volumes").as_list()) {
         for (const Value& volume : *volumes) out += volume_text(volume);
+    }
+    if (const Value::List* const exports = group.at("exports").as_list()) {
+        for (const Value& one : *exports) out += export_text(one);
     }
     return out;
 }

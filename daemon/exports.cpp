@@ -6,14 +6,31 @@
 #include <future>
 #include <limits>
 
+#include "common/net/address.hpp"
+
 namespace everstep::daemon {
 namespace {
+
+constexpr std::size_t kPortMax = 65535;
 
 const VolumeRecord* volume_named(const GroupContext& context, const std::string& name) {
     const auto& all = context.record.volumes;
     const auto at = std::find_if(all.begin(), all.end(),
                                  [&](const VolumeRecord& one) { return one.name == name; });
     return at == all.end() ? nullptr : &*at;
+}
+
+// Of the n-th volume: the ports follow one another; 0 stays 0, any that is free.
+Result<std::string> tcp_address(const std::string& first, std::size_t n) {
+    const std::string whole = "tcp:" + first;
+    const auto address = net::parse_address(whole);
+    if (!address.ok()) return address.status();
+    const std::size_t port = std::stoul(address->port);
+    if (port == 0) return whole;
+    if (port + n > kPortMax)
+        return Status(ErrorCode::usage,
+                      fmt::format("{}: there is no port {} for the next volume", whole, port + n));
+    return whole.substr(0, whole.size() - address->port.size()) + std::to_string(port + n);
 }
 
 }  // namespace
@@ -44,10 +61,13 @@ void Exports::know_ids(const std::vector<std::uint64_t>& ids) {
     for (const std::uint64_t id : ids) next_id_ = std::max(next_id_, id + 1);
 }
 
-std::string Exports::socket_of(const std::string& id, const std::string& volume,
-                               const std::string& asked, std::size_t volumes) const {
-    if (asked.empty()) return directory_ + "/" + id + "-" + volume + ".sock";
-    return volumes == 1 ? asked : asked + "." + volume;
+template <class Wanted>
+Result<std::string> Exports::address_of(const std::string& id, const Served& served,
+                                        const Wanted& wanted) const {
+    if (!wanted.tcp.empty()) return tcp_address(wanted.tcp, served.number);
+    if (wanted.socket.empty())
+        return "unix:" + directory_ + "/" + id + "-" + served.volume + ".sock";
+    return "unix:" + (served.of == 1 ? wanted.socket : wanted.socket + "." + served.volume);
 }
 
 Status Exports::serve(Export& one, const ExportRequest& request) {
@@ -65,9 +85,11 @@ Status Exports::serve(Export& one, const ExportRequest& request) {
         const VolumeIndex index(
             static_cast<std::uint64_t>(volume - one.context->record.volumes.data()));
         auto device = standby::make_export_device(*one.source, loop_, *view, index, volume->size);
-        const std::string path = socket_of(one.id, name, request.socket, request.volumes.size());
+        const auto address =
+            address_of(one.id, {name, one.servers.size(), request.volumes.size()}, request);
+        if (!address.ok()) return address.status();
         auto server =
-            NbdServer::make(loop_, "unix:" + path,
+            NbdServer::make(loop_, *address,
                             {{name, "everstep export " + one.id + " of " + one.context->group->name,
                               device.get()}});
         if (!server.ok()) return server.status().with_context("volume " + name);
@@ -95,13 +117,15 @@ Status Exports::serve_branch(Export& one) {
                        one.context->clock};
     options.store = one.branch.get();
     options.files = one.context->files;
+    std::size_t number = 0;
     for (const VolumeRecord& volume : one.context->record.volumes) {
         const bool served = std::find(record.volumes.begin(), record.volumes.end(), volume.name) !=
                             record.volumes.end();
-        const std::string path =
-            socket_of(one.id, volume.name, record.socket, record.volumes.size());
-        options.volumes.push_back(
-            {volume.name, "", served ? "unix:" + path : std::string(), volume.size});
+        options.volumes.push_back({volume.name, "", "", volume.size});
+        if (!served) continue;
+        auto address = address_of(one.id, {volume.name, number++, record.volumes.size()}, record);
+        if (!address.ok()) return address.status();
+        options.volumes.back().listen = std::move(*address);
     }
     PipelineEvents events;
     events.on_frame = [](const FramePtr&) {};
@@ -181,6 +205,7 @@ Result<Value> Exports::add_branch(GroupContext& context, standby::Standby& stand
     record.base = request.at.point;
     record.volumes = request.volumes;
     record.socket = request.socket;
+    record.tcp = request.tcp;
     record.mount = request.mount;
     auto made = standby.branches().make(record, request.at);
     if (!made.ok()) return made.status();

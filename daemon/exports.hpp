@@ -23,6 +23,7 @@ struct ExportRequest {
     standby::PlacedPoint at;
     std::vector<std::string> volumes;  // of the group; all of them, or one
     std::string socket;                // empty: in the node's own directory
+    std::string tcp;                   // HOST:PORT instead of a socket; empty: a socket
     std::string mount;                 // the directory that it is for; empty: none
     bool writable = false;
 };
@@ -80,8 +81,15 @@ class Exports {
     [[nodiscard]] Value told_of(const Export& one) const;
     [[nodiscard]] static Value written_value(const Export& one, const standby::BranchRecord& record,
                                              Point tip);
-    [[nodiscard]] std::string socket_of(const std::string& id, const std::string& volume,
-                                        const std::string& asked, std::size_t volumes) const;
+    // Where one of the served volumes is to listen.
+    struct Served {
+        std::string volume;
+        std::size_t number = 0;  // among those that are
+        std::size_t of = 0;
+    };
+    template <class Wanted>
+    [[nodiscard]] Result<std::string> address_of(const std::string& id, const Served& served,
+                                                 const Wanted& wanted) const;
     void end(Export& one);
     void on_loop(const std::function<void()>& work);
     std::string directory_;

@@ -102,6 +102,11 @@ void Group::export_point(const wire::AdminRequest& request, const AdminAnswer& a
     ExportRequest wanted;
     wanted.at = *point;
     wanted.socket = argument(request, "socket");
+    wanted.tcp = argument(request, "tcp");
+    if (!wanted.socket.empty() && !wanted.tcp.empty()) {
+        answer(error_reply(Status(ErrorCode::usage, "socket and tcp are two places to serve at")));
+        return;
+    }
     wanted.writable = argument(request, "writable") == "1";
     wanted.mount = argument(request, "mount");
     if (const Status good = check_mount(wanted); !good.ok()) {

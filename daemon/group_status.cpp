@@ -97,6 +97,7 @@ Value Group::status() const {
         ++index;
     }
     value.set("volumes", std::move(volumes));
+    value.set("exports", exports_.list(name()));
     return value;
 }
 

@@ -33,6 +33,8 @@ bool take_line(std::string_view key, std::string_view value, BranchRecord& recor
         record.volumes.emplace_back(value);
     } else if (key == "socket") {
         record.socket = value;
+    } else if (key == "tcp") {
+        record.tcp = value;
     } else if (key == "mount") {
         record.mount = value;
     } else if (key == "clean" && (value == "0" || value == "1")) {
@@ -49,6 +51,7 @@ std::string pack_branch(const BranchRecord& record) {
     std::string text = fmt::format("id = {}\nbase = {} {}\nsocket = {}\nclean = {}\n", record.id,
                                    record.base.timeline.hex(), record.base.lsn.value(),
                                    record.socket, record.clean ? 1 : 0);
+    if (!record.tcp.empty()) text += fmt::format("tcp = {}\n", record.tcp);
     if (!record.mount.empty()) text += fmt::format("mount = {}\n", record.mount);
     for (const std::string& volume : record.volumes) text += fmt::format("volume = {}\n", volume);
     return text;

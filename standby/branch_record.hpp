@@ -16,6 +16,7 @@ struct BranchRecord {
     Point base;                        // the step below its own writes
     std::vector<std::string> volumes;  // that are served
     std::string socket;                // that was asked for; empty: one in the node's directory
+    std::string tcp;                   // HOST:PORT to serve on instead; empty: a socket
     std::string mount;                 // the directory that it was made for; empty: none
     bool clean = false;                // the last stop was; consumed when it is opened
     bool operator==(const BranchRecord&) const = default;

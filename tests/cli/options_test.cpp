@@ -148,6 +148,9 @@ TEST_F(Options, AnExportNamesGroupVolumeAndAnAbsoluteSocket) {
                          {"point", "head"},
                          {"socket", (std::filesystem::current_path() / "x.sock").string()}}));
     EXPECT_EQ(invocation.label(), "export db/data");
+    EXPECT_EQ(good({"export", "db", "head", "--tcp", "[::1]:10809"}).request.arguments,
+              (Arguments{{"group", "db"}, {"point", "head"}, {"tcp", "[::1]:10809"}}));
+    bad({"export", "db", "head", "--tcp", "h:1", "--socket", "x"}, "--tcp");
     bad({"export", "db/", "head"}, "GROUP/VOLUME");
     bad({"export", "/data", "head"}, "GROUP/VOLUME");
 }

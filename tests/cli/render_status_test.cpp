@@ -127,6 +127,38 @@ db: standby, streaming
     EXPECT_NE(text.find("(10000025)"), std::string::npos);
 }
 
+TEST(StatusText, ExportsStandBelow) {
+    const auto uris = [](const char* uri) {
+        Value value = Value::map();
+        value.set("data", uri);
+        return value;
+    };
+    Value plain = Value::map();
+    plain.set("id", "3").set("lsn", 10).set("writable", false);
+    plain.set("uris", uris("nbd://127.0.0.1:10809"));
+    Value branch = Value::map();
+    branch.set("id", "4").set("lsn", 25).set("writable", true).set("base_lsn", 20);
+    branch.set("mount", "/mnt").set("uris", uris("nbd+unix:///?socket=/run/4-data.sock"));
+    Value broken = Value::map();
+    broken.set("id", "5").set("lsn", 20).set("writable", true).set("base_lsn", 20);
+    broken.set("failed", "its store is damaged").set("uris", Value::map());
+    Value list = Value::list();
+    for (const Value& one : {plain, branch, broken}) list.push(one);
+    Value group = Value::map();
+    group.set("name", "db").set("role", "standby").set("state", "streaming");
+    group.set("timeline", "aaaaaaaa01").set("timeline_number", 1).set("exports", list);
+    EXPECT_EQ(status_text(body_of(group)), R"(node alpha
+
+db: standby, streaming
+  timeline     1 (aaaaaaaa)
+  export 3     step 10, read-only
+               data nbd://127.0.0.1:10809
+  export 4     step 25, a branch from step 20, mounted on /mnt
+               data nbd+unix:///?socket=/run/4-data.sock
+  export 5     step 20, a branch from step 20, not served: its store is damaged
+)");
+}
+
 TEST(StatusText, AGroupThatHasNothingYetIsStillReadable) {
     Value group = Value::map();
     group.set("name", "db").set("role", "standby").set("state", "failed").set("why", "no disk");

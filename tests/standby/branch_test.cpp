@@ -243,6 +243,8 @@ TEST(BranchRecord, IsReadAsItWasWrittenAndNothingElseIs) {
     const std::string text = pack_branch(record);
     ASSERT_TRUE(unpack_branch(text).ok());
     EXPECT_EQ(unpack_branch(text).value(), record);
+    record.socket.clear();
+    record.tcp = "[::1]:10809";
     record.mount = "/mnt/a = b";
     ASSERT_TRUE(unpack_branch(pack_branch(record)).ok());
     EXPECT_EQ(unpack_branch(pack_branch(record)).value(), record);

@@ -36,6 +36,8 @@ def shape(what, value, wanted):
 STAGES = ("captured", "queued", "sealed", "sent", "received", "durable", "applied")
 PEER = {"node": TEXT, "state": TEXT, "received": NUMBER, "durable": NUMBER, "applied": NUMBER, "lag_steps": NUMBER,
         "lag_bytes": NUMBER, "lag_seconds": REAL}
+EXPORT = {"id": TEXT, "uri": TEXT, "uris": {"data": TEXT, "logs": TEXT}, "lsn": NUMBER, "timeline": HEX,
+          "writable": YES_NO}
 STATUS = {"node": TEXT, "groups": [{
     "name": TEXT, "role": TEXT, "state": TEXT, "timeline": HEX, "timeline_number": NUMBER, "ack_in_force": (TEXT, None),
     "positions": {stage: NUMBER for stage in STAGES}, "peers": [PEER],
@@ -46,8 +48,6 @@ STATUS = {"node": TEXT, "groups": [{
     "volumes": [{"name": TEXT, "size": NUMBER, "device": TEXT, "capture": TEXT, "uri": (TEXT, None)}]}]}
 STEP = {"timeline": HEX, "timeline_number": NUMBER, "lsn": NUMBER, "time": TIME, "volume": TEXT, "offset": NUMBER,
         "length": NUMBER, "kind": TEXT, "flush": YES_NO, "fua": YES_NO}
-EXPORT = {"id": TEXT, "uri": TEXT, "uris": {"data": TEXT, "logs": TEXT}, "lsn": NUMBER, "timeline": HEX,
-          "writable": YES_NO}
 
 
 @check("command_line.json", 120)
@@ -64,6 +64,8 @@ def json_fields(context):
                 shape("a step of log", row, STEP)
             shape("export", node.one("export", GROUP, "step:3"), EXPORT)
             shape("exports", node.do("exports"), [EXPORT])
+        shape("the exports of a status", beta.status()["exports"], [EXPORT])
+        require(alpha.status()["exports"] == [], "the status of a node lists another's exports")
         require(alpha.status()["ack_in_force"] == "local", "ack_in_force of a primary is not told")
         alpha.kill9()
         beta.do("takeover", GROUP, "--force")

@@ -1,11 +1,14 @@
 """Marks and point expressions: what each names, and what is refused, with which exit status and words."""
 
 import re
+import socket
 from datetime import datetime, timedelta, timezone
 
-from everstep_lab.base import require, wait_for
+from everstep_lab.base import Failed, require, wait_for
 from everstep_lab.history import fetch
-from everstep_lab.nodes import GROUP
+from everstep_lab.model import same_images
+from everstep_lab.nbdio import read_device
+from everstep_lab.nodes import GROUP, free_port
 from everstep_lab.registry import check
 from everstep_lab.scene import Scene
 
@@ -218,6 +221,54 @@ def exports(context):
             node.cli("exports", "nogroup").expect(2, "nogroup")
         ids = [beta.one("export", GROUP, "head")["id"] for _ in range(12)]
         require([item["id"] for item in beta.do("exports")] == ids, "exports are not listed in their order")
+
+
+@check("marks_and_points.exports_by_tcp", 180)
+def exports_by_tcp(context):
+    """An export on a port, or on ports one behind the other; a writable one is there again after a restart."""
+    with Scene(context) as scene:
+        scene.start()
+        scene.write(40, 2, 8)
+        scene.settle()
+        beta, volumes = scene.beta, sorted(scene.lab.volumes)
+        wanted = scene.model.image(scene.model.points()[10])
+        one = beta.one("export", f"{GROUP}/{volumes[0]}", "step:10", "--tcp", "127.0.0.1:0")
+        require(re.fullmatch(r"nbd://127\.0\.0\.1:[1-9][0-9]*", one["uri"]), f"the export is {one}")
+        same_images("by a free port", {volumes[0]: read_device(one["uri"])}, {volumes[0]: wanted[volumes[0]]})
+        port = free_ports(len(volumes))
+        two = beta.one("export", GROUP, "step:10", "--writable", "--tcp", f"127.0.0.1:{port}")
+        ports = [int(uri.rsplit(":", 1)[1]) for uri in two["uris"].values()]
+        require(sorted(ports) == list(range(port, port + len(volumes))), f"the ports of {two}")
+        same_images("by ports", {name: read_device(uri) for name, uri in two["uris"].items()}, wanted)
+        beta.cli("export", GROUP, "head", "--tcp", f"127.0.0.1:{port}").expect(1, f"127.0.0.1:{port}")
+        beta.cli("export", GROUP, "head", "--tcp", "127.0.0.1:65535").expect(2, "65536")
+        for bad in ("127.0.0.1", "nothing:x", "127.0.0.1:99999", "unix:/x"):
+            beta.cli("export", GROUP, "head", "--tcp", bad).expect(2, bad)
+        beta.cli("export", GROUP, "head", "--tcp", "127.0.0.1:0", "--socket", "/tmp/x").expect(2, "--tcp")
+        require({item["id"] for item in beta.do("exports")} == {one["id"], two["id"]}, "a refused export is listed")
+        beta.kill9()
+        beta.start()
+        wait_for("the branch is served again", lambda: any(item["uri"] for item in beta.do("exports")), 60)
+        again = beta.do("exports")
+        require([item["uris"] for item in again] == [two["uris"]], f"behind a restart: {again}")
+        same_images("behind a restart", {name: read_device(uri) for name, uri in two["uris"].items()}, wanted)
+
+
+def free_ports(count):
+    """The first of so many ports that are free, one behind the other."""
+    for _ in range(100):
+        first = free_port()
+        probes = [socket.socket() for _ in range(count)]
+        try:
+            for number, probe in enumerate(probes):
+                probe.bind(("127.0.0.1", first + number))
+            return first
+        except OSError:
+            continue
+        finally:
+            for probe in probes:
+                probe.close()
+    raise Failed("no free ports one behind the other")
 
 
 @check("marks_and_points.dry_run_and_diff", 120)
