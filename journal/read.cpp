@@ -18,6 +18,7 @@ namespace {
 
 constexpr std::uint64_t kScratchBytesMax = 8ULL << 20;
 constexpr std::size_t kHintedPiecesMax = 64;
+constexpr std::size_t kFilesAtOnce = 16;  // open for one read, however many it needs
 constexpr std::uint64_t kWindowSectors = kWindowBytesMax / kSectorBytes;
 
 // A part of the answer that lies in a file, with the smallest checked run of bytes around it.
@@ -100,12 +101,17 @@ struct FileShare {
     std::span<const FilePiece> pieces;
 };
 
-// All that is needed comes from the disk together, of a few pieces.
-void hint(const Store::Impl& s, std::span<const FileShare> shares) {
-    for (const FileShare& share : shares)
-        for (const FilePiece& piece : share.pieces)
+// All that is needed of them comes from the disk together, where it is little.
+Status read_shares(const Store::Impl& s, std::span<const FileShare> shares) {
+    std::size_t pieces = 0;
+    for (const FileShare& share : shares) pieces += share.pieces.size();
+    for (std::size_t n = 1; n < shares.size() && pieces <= kHintedPiecesMax; ++n)
+        for (const FilePiece& piece : shares[n].pieces)
             if (!s.recent.copy(piece.segment, piece.check_at, {}))
-                share.file->will_read(piece.check_at, ByteCount(piece.check_bytes));
+                shares[n].file->will_read(piece.check_at, ByteCount(piece.check_bytes));
+    for (const FileShare& share : shares)
+        EVERSTEP_TRY(read_file_pieces(s, *share.file, share.pieces));
+    return {};
 }
 
 Status read_pieces(const Store::Impl& s, std::vector<FilePiece>& pieces) {
@@ -122,10 +128,10 @@ Status read_pieces(const Store::Impl& s, std::vector<FilePiece>& pieces) {
         if (!file.ok()) return file.status();
         shares.push_back({std::move(*file), std::span(pieces).subspan(first, last - first)});
         first = last;
+        if (shares.size() < kFilesAtOnce && first < pieces.size()) continue;
+        EVERSTEP_TRY(read_shares(s, shares));
+        shares.clear();
     }
-    if (pieces.size() <= kHintedPiecesMax && !shares.empty()) hint(s, std::span(shares).subspan(1));
-    for (const FileShare& share : shares)
-        EVERSTEP_TRY(read_file_pieces(s, *share.file, share.pieces));
     return {};
 }
 
