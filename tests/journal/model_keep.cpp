@@ -76,6 +76,7 @@ std::set<Point> ModelWorld::needed() const {
         if (mark.pinned) out.insert(mark.at);
     for (const Export& one : exports_)
         if (one.held()) out.insert(one.at);
+    for (const Written& one : written_) out.insert(one.base);
     if (held_) out.insert(*held_);
     if (const auto gap = lab_.store->gap_open()) out.insert(gap->from);
     const ReplicaState replica = lab_.store->replica();

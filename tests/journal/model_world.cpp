@@ -29,6 +29,11 @@ std::span<const ModelWorld::Operation> ModelWorld::operations() {
         {"drop_mark", 1, &ModelWorld::drop_mark},
         {"open_export", 3, &ModelWorld::open_export},
         {"read_exports", 4, &ModelWorld::read_exports},
+        {"write_on_a_step", 2, &ModelWorld::write_on_a_step},
+        {"write_branch", 6, &ModelWorld::write_branch},
+        {"back_on_branch", 1, &ModelWorld::back_on_branch},
+        {"read_branches", 4, &ModelWorld::read_branches},
+        {"drop_written", 1, &ModelWorld::drop_written},
         {"walk", 2, &ModelWorld::walk},
         {"compare_some", 4, &ModelWorld::compare_some},
         {"tend", 3, &ModelWorld::tend},
@@ -201,6 +206,7 @@ void ModelWorld::reopen() {
         held.push_back(one.held());
         one.hold.reset();  // it lives as long as its store
     }
+    close_written();
     lab_.store.reset();
     if (pick(2) == 0) catalogue_.go_back(pick(catalogue_.changes() + 1));
     lab_.open();
@@ -211,6 +217,7 @@ void ModelWorld::reopen() {
     check_facts();
     for (std::size_t n = 0; n < exports_.size() && !failed(); ++n)
         if (held[n]) hold(exports_[n]);
+    for (std::size_t n = 0; n < written_.size() && !failed(); ++n) open_written(written_[n]);
 }
 
 void ModelWorld::half_move() {

@@ -9,6 +9,8 @@
 //  - retention takes no step that a pinned mark, a hold, the replica, an open gap or a kept line
 //  needs, none of the line in use before its time, and nothing while there is no limit to keep;
 //  - marks go with their step and only so;
+//  - what is written on a step, in a store over it, changes nothing below and is read as written,
+//  whatever happens below;
 //  - the store is the same whichever state of the catalogue it is opened with.
 #pragma once
 
@@ -18,6 +20,7 @@
 #include <set>
 #include <span>
 
+#include "journal/step_reader.hpp"
 #include "tests/journal/keep_lab.hpp"
 #include "tests/journal/memory_catalogue.hpp"
 #include "tests/power/memory_disk.hpp"
@@ -52,6 +55,14 @@ class ModelWorld {
         View view;
         HoldPtr hold;  // none, or ended: its step may go
         [[nodiscard]] bool held() const { return hold != nullptr && !hold->ended; }
+    };
+    struct Written {  // a step that is written on: a branch
+        Point base;
+        std::string directory;
+        HoldPtr hold;
+        std::unique_ptr<StepReader> below;
+        std::unique_ptr<Store> store;
+        std::vector<std::unique_ptr<Primary>> lines;  // the last one goes on
     };
     static const std::vector<ByteCount> kSizes;
     [[nodiscard]] std::uint64_t pick(std::uint64_t n) { return rnd_() % n; }
@@ -94,6 +105,16 @@ class ModelWorld {
     void read_export(const Export& one);
     void check_status(const Export& one);
     void end_holds();
+    void write_on_a_step();
+    void open_written(Written& one);
+    void close_written();
+    void drop_written();
+    void write_branch();
+    void back_on_branch();
+    void read_branches();
+    void read_branch(const Written& one, const Primary& line, Lsn lsn);
+    void compare_branches();
+    [[nodiscard]] TimelineId new_branch_line();
     void walk();
     void list_some(const View& view, const std::vector<StepInfo>& all);
     void keep();
@@ -130,6 +151,8 @@ class ModelWorld {
     std::uint64_t mark_number_ = 0;
     std::optional<Point> held_;
     std::vector<Export> exports_;
+    std::vector<Written> written_;
+    std::uint8_t branch_lines_ = 0;
 };
 
 }  // namespace everstep::journal::lab
