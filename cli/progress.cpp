@@ -33,8 +33,9 @@ std::string Progress::line(const Value& progress) {
     const double done = real(progress.at("done"));
     const double total = real(progress.at("total"));
     const std::chrono::nanoseconds now = surroundings_.now();
-    if (!began_) {
+    if (!began_ || unit != unit_) {
         began_ = now;
+        unit_ = unit;
         done_at_beginning_ = done;
     }
     const double seconds = std::chrono::duration<double>(now - *began_).count();

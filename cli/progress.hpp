@@ -28,6 +28,7 @@ class Progress {
     bool wanted_;
     bool shown_ = false;
     std::optional<std::chrono::nanoseconds> began_;
+    std::string unit_;  // another one is another part of the work
     double done_at_beginning_ = 0;
 };
 

@@ -3,6 +3,8 @@
 namespace everstep::standby {
 namespace {
 
+constexpr std::chrono::milliseconds kProgressEvery{500};
+
 // How long nothing comes before the low position is made durable for itself.
 constexpr std::chrono::milliseconds kIdle{200};
 
@@ -42,9 +44,11 @@ bool is_refusal(const Status& status) {
 ApplyStage::ApplyStage(journal::Store& store, Replica& replica, const Clock& clock,
                        ApplyHooks hooks)
     : store_(store),
+      clock_(clock),
       hooks_(std::move(hooks)),
       mover_(store, replica,
-             {hooks_.moved, [this] { return stopping(); }, [this] { return releasing_.load(); }}),
+             {hooks_.moved, [this] { return stopping(); }, [this] { return releasing_.load(); },
+              [this](const MoveProgress& progress) { tell(progress); }}),
       travel_(store, mover_, clock) {}
 
 ApplyStage::~ApplyStage() {
@@ -83,13 +87,23 @@ Status ApplyStage::failure() const {
     return failure_;
 }
 
-void ApplyStage::rewind(Point target, bool dry_run, Done done) {
-    push_command(
-        {[this, target, dry_run] { return travel_.rewind(target, dry_run); }, std::move(done)});
+void ApplyStage::rewind(Point target, bool dry_run, Done done, Progress progress) {
+    push_command({[this, target, dry_run] { return travel_.rewind(target, dry_run); },
+                  std::move(done), std::move(progress)});
 }
 
-void ApplyStage::resume(bool dry_run, Done done) {
-    push_command({[this, dry_run] { return travel_.resume(dry_run); }, std::move(done)});
+void ApplyStage::resume(bool dry_run, Done done, Progress progress) {
+    push_command({[this, dry_run] { return travel_.resume(dry_run); }, std::move(done),
+                  std::move(progress)});
+}
+
+void ApplyStage::tell(const MoveProgress& progress) {
+    const auto now = clock_.boot();
+    if (!telling_ || now - told_at_ < kProgressEvery) return;
+    told_at_ = now;
+    Value figures = Value::map();
+    figures.set("done", progress.done).set("total", progress.total).set("unit", progress.unit);
+    hooks_.on_the_loop([tell = telling_, figures] { tell(figures); });
 }
 
 void ApplyStage::release(std::function<void(Status)> done) {
@@ -100,6 +114,7 @@ void ApplyStage::release(std::function<void(Status)> done) {
                       return Value();
                   },
                   [done = std::move(done)](const Result<Value>& result) { done(result.status()); },
+                  {},
                   true});
 }
 
@@ -180,7 +195,10 @@ void ApplyStage::carry_out(Command& command) {
         result = Status(ErrorCode::closed, "this node takes over: the replica is not moved");
     } else if (store_.has_history()) {
         const Status begun = command.release ? Status() : whole();
+        telling_ = std::move(command.progress);
+        told_at_ = clock_.boot();
         result = begun.ok() ? command.work() : Result<Value>(begun);
+        telling_ = nullptr;
         if (!result.ok() && !is_refusal(result.status())) fail(result.status());
     }
     low_unsynced_ = true;

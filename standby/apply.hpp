@@ -39,6 +39,8 @@ struct ApplyHooks {
 class ApplyStage {
   public:
     using Done = std::function<void(Result<Value>)>;
+    // {"done","total","unit"}, now and then while a move goes on; on the loop, before `done`.
+    using Progress = std::function<void(Value)>;
 
     ApplyStage(journal::Store& store, Replica& replica, const Clock& clock, ApplyHooks hooks);
     ~ApplyStage();  // stop() first
@@ -48,8 +50,8 @@ class ApplyStage {
     // low = high and the raw files are a step when it returns (unless applying has failed). Inside
     // an open gap there is no step: they stand where the last batch ended.
     void stop();
-    void rewind(Point target, bool dry_run, Done done);
-    void resume(bool dry_run, Done done);
+    void rewind(Point target, bool dry_run, Done done, Progress progress = {});
+    void resume(bool dry_run, Done done, Progress progress = {});
     // For a takeover: the replica is not held any more, durably, and goes to the head by itself. A
     // running rewind or resume is left at its next piece, those that wait before it are not begun;
     // they answer `closed`. Waits for no long move.
@@ -61,6 +63,7 @@ class ApplyStage {
     struct Command {
         std::function<Result<Value>()> work;
         Done done;
+        Progress progress{};
         bool release = false;
     };
     void run();
@@ -73,9 +76,11 @@ class ApplyStage {
     bool apply_some();
     void idle();
     void fail(const Status& status);
+    void tell(const MoveProgress& progress);
     [[nodiscard]] bool stopping() const;
 
     journal::Store& store_;
+    const Clock& clock_;
     ApplyHooks hooks_;
     Mover mover_;
     TimeTravel travel_;
@@ -89,6 +94,8 @@ class ApplyStage {
     bool stopping_ = false;
     Status failure_;
     // The apply thread's own.
+    Progress telling_;  // of the command in work
+    std::chrono::nanoseconds told_at_{0};
     bool low_unsynced_ = false;
     bool starved_ = false;  // there was no room
     bool history_seen_ = false;

@@ -33,6 +33,20 @@ wire::AdminReply reply_of(const Status& status, Value body = {}) {
     return reply;
 }
 
+std::function<void(Result<Value>)> end_of_move(const Reply& reply) {
+    return [reply](const Result<Value>& result) {
+        reply(result.ok() ? reply_of({}, *result) : reply_of(result.status()));
+    };
+}
+
+std::function<void(Value)> progress_of(const Reply& reply) {
+    return [reply](Value figures) {
+        wire::AdminReply told = reply_of({}, Value::map().set("progress", std::move(figures)));
+        told.more = true;
+        reply(std::move(told));
+    };
+}
+
 std::string argument(const wire::AdminRequest& request, const std::string& name) {
     const auto found = request.arguments.find(name);
     return found == request.arguments.end() ? std::string() : found->second;
@@ -115,10 +129,12 @@ Result<Point> HistoryCommands::Impl::of_group(std::string_view expression) const
     if (!placed.ok()) return placed.status();
     const auto branch = standby->branches().branch_of(placed->source.get());
     if (!branch) return placed->point;
-    return Status(ErrorCode::refused,
-                  fmt::format("point '{}': it lies on the branch of export {}; the replica goes to "
-                              "steps of the group's own history",
-                              expression, branch->record().id));
+    return Status(
+        ErrorCode::refused,
+        fmt::format("point '{0}': it lies on the branch of export {1}; the replica goes to "
+                    "steps of the group's own history, `everstep rewind --branch {1}` "
+                    "takes the branch there",
+                    expression, branch->record().id));
 }
 
 Result<PlacedView> HistoryCommands::Impl::view(const PlacedPoint& point) const {
@@ -352,15 +368,11 @@ void HistoryCommands::Impl::unmark(const wire::AdminRequest& request, const Repl
 void HistoryCommands::Impl::rewind(const wire::AdminRequest& request, const Reply& reply) {
     const Result<Point> point = of_group(argument(request, "point"));
     if (!point.ok()) return reply(reply_of(point.status()));
-    standby->rewind(*point, flag(request, "dry_run"), [reply](const Result<Value>& result) {
-        reply(result.ok() ? reply_of({}, *result) : reply_of(result.status()));
-    });
+    standby->rewind(*point, flag(request, "dry_run"), end_of_move(reply), progress_of(reply));
 }
 
 void HistoryCommands::Impl::resume(const wire::AdminRequest& request, const Reply& reply) {
-    standby->resume(flag(request, "dry_run"), [reply](const Result<Value>& result) {
-        reply(result.ok() ? reply_of({}, *result) : reply_of(result.status()));
-    });
+    standby->resume(flag(request, "dry_run"), end_of_move(reply), progress_of(reply));
 }
 
 HistoryCommands::HistoryCommands(Standby& standby, std::vector<std::string> volume_names,

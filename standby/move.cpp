@@ -129,6 +129,7 @@ Result<Point> Mover::viewable(Point meet) const {
 }
 
 Status Mover::reach(Point target) {
+    const Lsn begun = store_.replica().low.lsn;
     bool passed_tried = false;
     for (;;) {
         if (asked(hooks_.leaving)) return left_for_takeover();
@@ -146,6 +147,9 @@ Status Mover::reach(Point target) {
         const Result<bool> more = towards(target, true);
         if (!more.ok()) return more.status();
         if (!*more) break;
+        const Lsn now = store_.replica().low.lsn;
+        if (hooks_.going && begun <= now && begun < target.lsn)
+            hooks_.going({now - begun, target.lsn - begun, "steps"});
     }
     const journal::ReplicaState at = store_.replica();
     if (at.low.lsn == target.lsn && at.low.sub == 0) return {};
@@ -213,14 +217,17 @@ Status Mover::carry_out(const journal::MovePlan& plan, const journal::View& view
     content_.reserve(kCopyBufferBytes);
     content_.clear();
     VolumeIndex volume;
+    MoveProgress progress;
+    for (const journal::GapExtent& extent : plan.extents) progress.total += extent.length.value();
     for (const journal::GapExtent& extent : plan.extents) {
         if (extent.volume != volume) EVERSTEP_TRY(flush(volume));
         volume = extent.volume;
         for (std::uint64_t at = 0; at < extent.length.value(); at += kCopyPieceBytes) {
             if (asked(hooks_.leaving)) return left_for_takeover();
-            const std::uint64_t left = extent.length.value() - at;
-            EVERSTEP_TRY(copy(view, {extent.volume, extent.offset + at,
-                                     ByteCount(std::min(left, kCopyPieceBytes))}));
+            const ByteCount piece(std::min(extent.length.value() - at, kCopyPieceBytes));
+            EVERSTEP_TRY(copy(view, {extent.volume, extent.offset + at, piece}));
+            progress.done += piece.value();
+            if (hooks_.going) hooks_.going(progress);
         }
     }
     return flush(volume);

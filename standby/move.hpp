@@ -27,12 +27,20 @@ struct MoveFigures {
 };
 [[nodiscard]] MoveFigures figures_of(const std::vector<journal::GapExtent>& extents);
 
+// How far a way is: bytes of a planned move, steps of what is applied batch by batch.
+struct MoveProgress {
+    std::uint64_t done = 0;
+    std::uint64_t total = 0;
+    const char* unit = "bytes";
+};
+
 class Mover {
   public:
     struct Hooks {
         std::function<void()> moved;     // the replica's position changed
         std::function<bool()> stopping;  // asked between two steps of a way
         std::function<bool()> leaving;   // a takeover waits: asked between two pieces of a move too
+        std::function<void(const MoveProgress&)> going;  // told between two pieces, two batches
     };
     Mover(journal::Store& store, Replica& replica, Hooks hooks);
 

@@ -300,11 +300,13 @@ void Standby::sync_local(std::function<void(Status)> done) {
     impl_->journal->push_sync(std::move(done));
 }
 
-void Standby::rewind(Point target, bool dry_run, std::function<void(Result<Value>)> done) {
+void Standby::rewind(Point target, bool dry_run, std::function<void(Result<Value>)> done,
+                     std::function<void(Value)> progress) {
     // The step may be appended and not yet durable; the replica goes to durable steps only.
     ApplyStage* apply = impl_->apply.get();
-    impl_->journal->push_sync([apply, target, dry_run, done = std::move(done)](const Status&) {
-        apply->rewind(target, dry_run, done);
+    impl_->journal->push_sync([apply, target, dry_run, done = std::move(done),
+                               progress = std::move(progress)](const Status&) {
+        apply->rewind(target, dry_run, done, progress);
     });
 }
 
@@ -315,8 +317,9 @@ void Standby::release(std::function<void(Status)> done) {
         [apply, done = std::move(done)](const Status&) { apply->release(done); });
 }
 
-void Standby::resume(bool dry_run, std::function<void(Result<Value>)> done) {
-    impl_->apply->resume(dry_run, std::move(done));
+void Standby::resume(bool dry_run, std::function<void(Result<Value>)> done,
+                     std::function<void(Value)> progress) {
+    impl_->apply->resume(dry_run, std::move(done), std::move(progress));
 }
 
 }  // namespace everstep::standby

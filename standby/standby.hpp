@@ -118,9 +118,11 @@ class Standby final : public LocalHistory {
     // ---- stage 8
     // Moves the replica to `target` and holds it there / back to the head and applies live again.
     // `done`: body {"lsn","timeline","from","blocks","bytes","seconds","gaps"}; with dry_run
-    // nothing moves, and "about_seconds" says how long it would take.
-    void rewind(Point target, bool dry_run, std::function<void(Result<Value>)> done);
-    void resume(bool dry_run, std::function<void(Result<Value>)> done);
+    // nothing moves, and "about_seconds" says how long it would take. `progress`: as ApplyStage's.
+    void rewind(Point target, bool dry_run, std::function<void(Result<Value>)> done,
+                std::function<void(Value)> progress = {});
+    void resume(bool dry_run, std::function<void(Result<Value>)> done,
+                std::function<void(Value)> progress = {});
     // For a takeover: `held` is cleared durably between two batches; a running move is left, not
     // waited for.
     void release(std::function<void(Status)> done);

@@ -69,6 +69,7 @@ Status Scene::open() {
     thread_.on([&] {
         StandbyOptions options;
         options.files = options_.files;
+        options.clock = options_.clock;
         options.directory = directory_ + "/store";
         options.branches = directory_ + "/branches";
         options.group = group_;
@@ -129,18 +130,29 @@ Status Scene::task(std::function<Status(journal::Store&)> work) {
     return done.get_future().get();
 }
 
-Result<Value> Scene::rewind(Point to, bool dry_run) {
+namespace {
+std::function<void(Value)> into(std::vector<Value>* told) {
+    return [told](Value figures) {
+        if (told != nullptr) told->push_back(std::move(figures));
+    };
+}
+}  // namespace
+
+Result<Value> Scene::rewind(Point to, bool dry_run, std::vector<Value>* progress) {
     std::promise<Result<Value>> done;
     thread_.on([&] {
-        standby_->rewind(to, dry_run, [&](const Result<Value>& result) { done.set_value(result); });
+        standby_->rewind(
+            to, dry_run, [&](const Result<Value>& result) { done.set_value(result); },
+            into(progress));
     });
     return done.get_future().get();
 }
 
-Result<Value> Scene::resume() {
+Result<Value> Scene::resume(std::vector<Value>* progress) {
     std::promise<Result<Value>> done;
     thread_.on([&] {
-        standby_->resume(false, [&](const Result<Value>& result) { done.set_value(result); });
+        standby_->resume(
+            false, [&](const Result<Value>& result) { done.set_value(result); }, into(progress));
     });
     return done.get_future().get();
 }

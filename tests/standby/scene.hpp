@@ -47,6 +47,7 @@ inline constexpr WallTime kFirstTime{std::chrono::seconds(1'790'000'000)};
 
 struct SceneOptions {
     io::FileSystem* files = nullptr;
+    const Clock* clock = nullptr;
     ByteCount segment_bytes{1U << 20};
     ByteCount data_bytes{96U << 10};  // of volume data
     journal::KeepLimits keep{};
@@ -71,8 +72,10 @@ class Scene {
     [[nodiscard]] Status begin(const journal::TimelineInfo& timeline);
     void push(const FramePtr& frame);
     [[nodiscard]] Status task(std::function<Status(journal::Store&)> work);
-    [[nodiscard]] Result<Value> rewind(Point to, bool dry_run = false);
-    [[nodiscard]] Result<Value> resume();
+    // What is told of a move on its way goes into `progress`.
+    [[nodiscard]] Result<Value> rewind(Point to, bool dry_run = false,
+                                       std::vector<Value>* progress = nullptr);
+    [[nodiscard]] Result<Value> resume(std::vector<Value>* progress = nullptr);
     // What a takeover does; `begun` runs when the apply thread has been told.
     [[nodiscard]] Status release(const std::function<void()>& begun);
     [[nodiscard]] bool wait_durable(Lsn lsn);

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
 
 #include "checks.hpp"
 
@@ -65,6 +66,63 @@ TEST(Travel, RewindPutsTheRawImageAtTheStepBackAndForward) {
         EXPECT_IMAGE(read_step(world.scene.standby(), other), world.maker->image(other));
     }
     ASSERT_TRUE(world.scene.resume().ok());
+    EXPECT_IMAGE(read_files(world.scene.volumes()), world.maker->now());
+}
+
+// A second later each time it is asked.
+class RunningClock final : public Clock {
+  public:
+    [[nodiscard]] WallTime wall() const override { return system_clock().wall(); }
+    [[nodiscard]] std::chrono::nanoseconds boot() const override {
+        return std::chrono::seconds(++asked_);
+    }
+
+  private:
+    mutable std::atomic<std::int64_t> asked_{0};
+};
+
+// Each part of the way grows to its whole; gives their units, one behind the other.
+std::vector<std::string> parts_told(const std::vector<Value>& told) {
+    std::vector<std::string> units;
+    std::uint64_t before = 0;
+    std::uint64_t total = 0;
+    for (const Value& one : told) {
+        const std::string unit = one.at("unit").text();
+        if (units.empty() || units.back() != unit) {
+            EXPECT_EQ(before, total) << "the part before came to its end";
+            units.push_back(unit);
+            before = 0;
+            total = one.at("total").number();
+        }
+        EXPECT_EQ(one.at("total").number(), total);
+        EXPECT_GT(one.at("done").number(), before);
+        before = one.at("done").number();
+    }
+    EXPECT_EQ(before, total);
+    return units;
+}
+
+TEST(Travel, AMoveTellsHowFarItIs) {
+    const RunningClock clock;
+    World world(test_seed(), {.clock = &clock});
+    ASSERT_OK(world.scene.open());
+    ASSERT_OK(world.scene.begin(world.maker->timeline()));
+    world.push(20);
+    ASSERT_TRUE(world.scene.wait_applied(world.maker->head()));
+    const Lsn applied = world.maker->head();
+    std::vector<Value> told;
+    ASSERT_TRUE(world.scene.rewind(world.maker->point(Lsn(3)), true, &told).ok());
+    EXPECT_TRUE(told.empty()) << "nothing moves";
+    ASSERT_TRUE(world.scene.rewind(world.maker->point(Lsn(3)), false, &told).ok());
+    EXPECT_EQ(parts_told(told), std::vector<std::string>{"bytes"});
+    EXPECT_GT(told.size(), 1U);
+    world.push(20);
+    ASSERT_TRUE(world.scene.wait_durable(world.maker->head()));
+    told.clear();
+    ASSERT_TRUE(world.scene.resume(&told).ok());
+    EXPECT_EQ(parts_told(told), (std::vector<std::string>{"bytes", "steps"}));
+    EXPECT_EQ(told.back().at("total").number(), world.maker->head() - Lsn(3));
+    EXPECT_GT(world.maker->head(), applied);
     EXPECT_IMAGE(read_files(world.scene.volumes()), world.maker->now());
 }
 
