@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "common/base/config.hpp"
+#include "standby/branches.hpp"
 #include "standby/history_values.hpp"
 #include "standby/scrub_state.hpp"
 
@@ -26,6 +27,21 @@ wire::AdminReply error_of(const Status& status) {
 
 std::uint64_t bytes_of(const journal::ScrubSegment& segment) {
     return segment.redo.end + segment.undo.end;
+}
+
+// A branch over the history, as it was when the scrub began.
+struct BranchToScrub {
+    std::string directory;         // of the branch
+    std::weak_ptr<Branch> branch;  // gone: dropped meanwhile
+    std::string failed;            // why it is not open; empty: it is
+};
+
+std::vector<BranchToScrub> branches_of(const Standby& standby) {
+    std::vector<BranchToScrub> out;
+    for (const auto& [id, entry] : standby.branches().all())
+        out.push_back({standby.options().branches + "/" + id, entry.branch,
+                       entry.branch ? std::string() : entry.failed.message()});
+    return out;
 }
 
 // Who waits for the end. The loop's thread only; posted callbacks keep it alive.
@@ -50,6 +66,7 @@ struct ScrubJob::Impl {
 
     const Standby& standby;
     std::vector<std::string> volumes;
+    std::vector<BranchToScrub> branches;
     std::shared_ptr<Watchers> watchers = std::make_shared<Watchers>();
     std::thread thread;
 
@@ -74,7 +91,9 @@ struct ScrubJob::Impl {
 
     void work();
     [[nodiscard]] Status scrub_all();
+    [[nodiscard]] Status scrub_group();
     [[nodiscard]] Status scrub_one(journal::Scrub& scrub, const journal::ScrubSegment& segment);
+    [[nodiscard]] Status scrub_branch(const BranchToScrub& one);
     [[nodiscard]] bool go_on(ByteCount bytes);
     void post(wire::AdminReply reply) const;
     void post_progress();
@@ -145,7 +164,56 @@ Status ScrubJob::Impl::scrub_one(journal::Scrub& scrub, const journal::ScrubSegm
     return {};
 }
 
+// A branch is looked at as a whole: it is small, and where it lies nothing is kept of a scrub.
+Status ScrubJob::Impl::scrub_branch(const BranchToScrub& one) {
+    const std::string store_directory = one.directory + "/store";
+    if (!one.failed.empty()) {
+        journal::Finding finding;
+        finding.file = one.directory;
+        finding.what = "the branch is not open: " + one.failed;
+        tell_damage(finding);
+        return {};
+    }
+    // Its files go when it is dropped, and with them what was found.
+    const auto dropped = [&] {
+        const auto there = files().exists(one.directory + "/branch");
+        return there.ok() && !*there;
+    };
+    std::vector<journal::ScrubSegment> all;
+    std::vector<journal::Finding> derived;
+    journal::Scrub scrub(files(), store_directory,
+                         {.found = [this](const journal::Finding& f) { found.push_back(f); },
+                          .go_on = [this](ByteCount bytes) { return go_on(bytes); }});
+    if (const auto branch = one.branch.lock()) {
+        all = branch->store().scrub_segments();
+        derived = branch->store().check_derived();
+        scrub.know(branch->store().timelines());
+    }
+    found.clear();
+    for (const auto& segment : all) {
+        const auto made = scrub.segment(segment);
+        if (made.status().code() == ErrorCode::closed) return made.status();
+        if (dropped()) return {};
+        if (!made.ok()) return made.status();
+        ++segments;
+    }
+    found.insert(found.end(), derived.begin(), derived.end());
+    for (const journal::Finding& finding : found)
+        if (finding.damage) tell_damage(finding);
+    return {};
+}
+
 Status ScrubJob::Impl::scrub_all() {
+    for (const BranchToScrub& one : branches)
+        if (const auto branch = one.branch.lock())
+            for (const auto& segment : branch->store().scrub_segments()) total += bytes_of(segment);
+    EVERSTEP_TRY(scrub_group());
+    for (const BranchToScrub& one : branches) EVERSTEP_TRY(scrub_branch(one));
+    forget_scrub(files(), directory());
+    return {};
+}
+
+Status ScrubJob::Impl::scrub_group() {
     journal::Scrub scrub(files(), directory(),
                          {.found = [this](const journal::Finding& f) { found.push_back(f); },
                           .go_on = [this](ByteCount bytes) { return go_on(bytes); }});
@@ -167,7 +235,6 @@ Status ScrubJob::Impl::scrub_all() {
     }
     for (const journal::Finding& finding : standby.store().check_derived())
         if (finding.damage) tell_damage(finding);
-    forget_scrub(files(), directory());
     return {};
 }
 
@@ -234,6 +301,7 @@ void ScrubJob::run(const std::string& rate, Reply reply) {
     now.watchers->replies.push_back(std::move(reply));
     if (now.watchers->running) return;
     now.watchers->running = true;
+    now.branches = branches_of(now.standby);
     now.thread = std::thread([work = &now] { work->work(); });
 }
 

@@ -1,5 +1,5 @@
-// ScrubJob: `everstep scrub`: one thread that checks every stored byte of the store while it runs,
-// at a bounded speed (beside stages 6 to 8).
+// ScrubJob: `everstep scrub`: one thread that checks every stored byte of the store, then of the
+// branches over it, while they run, at a bounded speed (beside stages 6 to 8).
 //
 // Thread: run() and the replies on the loop's thread; inside one thread, which only reads the
 // store's files.

@@ -4,9 +4,11 @@
 
 #include <filesystem>
 #include <fstream>
+#include <future>
 
 #include "checks.hpp"
 #include "journal/record_scan.hpp"
+#include "standby/branches.hpp"
 #include "standby/history_commands.hpp"
 #include "standby/scrub_state.hpp"
 
@@ -80,10 +82,25 @@ class ScrubCommand : public ::testing::Test {
         file.seekp(static_cast<std::streamoff>(at));
         file.put(byte);
     }
-    [[nodiscard]] static std::size_t find(const std::string& path, const std::string& what) {
+    // Where the first payload of a redo file lies.
+    [[nodiscard]] static std::size_t first_payload(const std::string& path) {
         std::ifstream in(path, std::ios::binary);
-        const std::string bytes{std::istreambuf_iterator<char>(in), {}};
-        return bytes.find(what);
+        const std::string all{std::istreambuf_iterator<char>(in), {}};
+        const Bytes bytes = std::as_bytes(std::span(all));
+        for (std::size_t at = all.find("EVSF"); at != std::string::npos;
+             at = all.find("EVSF", at + 1)) {
+            const auto length = SealedFrame::frame_bytes(bytes.subspan(at, kFrameHeaderBytes));
+            if (!length.ok()) continue;
+            Buffer copy;
+            copy.append(bytes.subspan(at, *length));
+            const auto frame = SealedFrame::parse(std::move(copy));
+            if (!frame.ok()) continue;
+            for (const FrameEntry& entry : (*frame)->entries())
+                if (takes_lsn(entry.kind) && entry.payload_bytes > 0)
+                    return at + entry.payload_offset;
+        }
+        ADD_FAILURE() << path << ": no payload";
+        return 0;
     }
     [[nodiscard]] std::size_t events(const std::string& word) {
         std::size_t count = 0;
@@ -114,7 +131,7 @@ TEST_F(ScrubCommand, FindsNothingWhileWritesGoOn) {
 
 TEST_F(ScrubCommand, DamageIsAnAlarmAndInTheAnswerAndOtherStepsAreRead) {
     const std::string path = store_file(journal::FileKind::redo, 1);
-    const std::size_t at = find(path, "EVSF") + 128 + 5;  // in the first payload
+    const std::size_t at = first_payload(path) + 5;
     flip(path, at);
     const wire::AdminReply reply = scrub();
     ASSERT_EQ(reply.error, ErrorCode::ok) << reply.message;
@@ -139,6 +156,57 @@ TEST_F(ScrubCommand, DamageIsAnAlarmAndInTheAnswerAndOtherStepsAreRead) {
         scene.store().read(*view, scene.standby().replica(), VolumeIndex(0), ByteOffset(0), bytes));
     push_to(maker->head() + 10);
     flip(path, at);
+    EXPECT_EQ(scrub().body.at("damages").number(), 0U);
+}
+
+TEST_F(ScrubCommand, BranchesAreCheckedToo) {
+    const std::uint64_t bytes = scrub().body.at("bytes").number();
+    const std::string branch_directory = scene.standby().options().branches + "/1";
+    std::shared_ptr<Branch> branch;
+    scene.thread().on([&] {
+        BranchRecord record;
+        record.id = "1";
+        record.base = maker->point(Lsn(700));
+        record.volumes = {"data"};
+        Branches& all = scene.standby().branches();
+        auto made = all.make(record, {record.base, all.group()});
+        ASSERT_OK(made.status());
+        branch = *made;
+    });
+    HistoryMaker writer = *maker;
+    writer.follow(branch->store().timelines().back());
+    const Lsn from = writer.head();
+    std::promise<Status> synced;
+    while (writer.head() < from + 40)
+        branch->append_local(writer.frame(), [](const Status& status) {
+            EXPECT_TRUE(status.ok()) << status.message();
+        });
+    branch->sync_local([&](const Status& status) { synced.set_value(status); });
+    ASSERT_OK(synced.get_future().get());
+    const wire::AdminReply good = scrub();
+    EXPECT_EQ(good.body.at("damages").number(), 0U);
+    EXPECT_GT(good.body.at("bytes").number(), bytes);
+
+    // The first segment is that of the line below.
+    const std::string path =
+        branch_directory + "/store/" + journal::file_name(journal::FileKind::redo, 2);
+    flip(path, first_payload(path) + 5);
+    const wire::AdminReply bad = scrub();
+    ASSERT_EQ(bad.body.at("damages").number(), 1U);
+    const Value& damage = bad.body.at("damage").as_list()->front();
+    EXPECT_EQ(damage.at("file").text(), path);
+    EXPECT_GT(damage.at("first").number(), 700U);
+
+    // One that could not be opened is no secret either; one that is dropped is gone.
+    branch.reset();
+    close_commands();
+    scene.close();
+    flip(branch_directory + "/branch", 3);
+    open();
+    const wire::AdminReply closed = scrub();
+    ASSERT_EQ(closed.body.at("damages").number(), 1U);
+    EXPECT_EQ(closed.body.at("damage").as_list()->front().at("file").text(), branch_directory);
+    scene.thread().on([&] { ASSERT_OK(scene.standby().branches().drop("1")); });
     EXPECT_EQ(scrub().body.at("damages").number(), 0U);
 }
 
