@@ -294,7 +294,8 @@ void Group::adopt_as_primary(bool force, const std::string& from, const AdminAns
 // Becomes an empty standby: the other node, which serves or will serve, copies everything here.
 void Group::adopt_as_standby(const std::string& from, const AdminAnswer& answer) {
     const auto branches = standby::branch_ids(*context_.files, branches_directory(context_));
-    if (!branches.empty()) {
+    if (!branches.ok()) return answer(error_reply(branches.status()));
+    if (!branches->empty()) {
         answer(error_reply(Status(
             ErrorCode::refused,
             fmt::format("export {} lies over the history that would go; what was written on it "

@@ -44,7 +44,12 @@ void Group::start() {
         return;
     }
     record_read_ = true;
-    exports_.know_ids(standby::branch_ids(*context_.files, branches_directory(context_)));
+    const auto branches = standby::branch_ids(*context_.files, branches_directory(context_));
+    if (!branches.ok()) {
+        fail(branches.status().message());
+        return;
+    }
+    exports_.know_ids(*branches);
     start_role();
 }
 

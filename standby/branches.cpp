@@ -8,10 +8,12 @@
 
 namespace everstep::standby {
 
-std::vector<std::uint64_t> branch_ids(const io::FileSystem& files, const std::string& directory) {
+Result<std::vector<std::uint64_t>> branch_ids(const io::FileSystem& files,
+                                              const std::string& directory) {
     std::vector<std::uint64_t> ids;
     const auto names = files.list(directory);
-    if (!names.ok()) return ids;  // none was ever made
+    if (names.status().code() == ErrorCode::not_found) return ids;
+    if (!names.ok()) return names.status();
     for (const std::string& name : *names)
         if (const auto id = parse_number(name)) ids.push_back(*id);
     std::sort(ids.begin(), ids.end());
@@ -31,9 +33,11 @@ BranchOptions Branches::options_of(const std::string& id) const {
 }
 
 // One over another has the larger id: what lies below is open when it is its turn.
-void Branches::open() {
-    for (const std::uint64_t id : branch_ids(*options_.each.files, options_.each.directory))
-        open_one(std::to_string(id));
+Status Branches::open() {
+    const auto ids = branch_ids(*options_.each.files, options_.each.directory);
+    if (!ids.ok()) return ids.status();
+    for (const std::uint64_t id : *ids) open_one(std::to_string(id));
+    return {};
 }
 
 void Branches::open_one(const std::string& id) {

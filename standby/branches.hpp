@@ -29,8 +29,9 @@ class Branches {
         Status failed;                   // why
     };
     explicit Branches(Options options);
-    // Those that are there. One that cannot be opened stays where it is and is told (event).
-    void open();
+    // Those that are there. One that cannot be opened stays where it is and is told (event). An
+    // error: they are not known, and retention must not run.
+    [[nodiscard]] Status open();
     // Over a durable step; its id is new.
     [[nodiscard]] Result<std::shared_ptr<Branch>> make(const BranchRecord& record,
                                                        const PlacedPoint& base);
@@ -55,8 +56,9 @@ class Branches {
     std::map<std::string, Entry> all_;
 };
 
-// Ids of branches that lie there, numbers, growing: the next export's id is above them all.
-[[nodiscard]] std::vector<std::uint64_t> branch_ids(const io::FileSystem& files,
-                                                    const std::string& directory);
+// Ids of branches that lie there, numbers, growing: the next export's id is above them all. None
+// was ever made: empty.
+[[nodiscard]] Result<std::vector<std::uint64_t>> branch_ids(const io::FileSystem& files,
+                                                            const std::string& directory);
 
 }  // namespace everstep::standby

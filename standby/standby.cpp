@@ -134,12 +134,12 @@ Result<std::unique_ptr<Standby>> Standby::open(const StandbyOptions& options, ne
     impl.apply->start();
     impl.journal->start();
     // Before retention: they hold what lies below them.
-    standby->open_branches();
+    EVERSTEP_TRY(standby->open_branches());
     start_keeper(impl);
     return standby;
 }
 
-void Standby::open_branches() {
+Status Standby::open_branches() {
     Impl& impl = *impl_;
     Branches::Options options;
     options.group = this;
@@ -158,7 +158,8 @@ void Standby::open_branches() {
         notices->answer(std::move(callback));
     };
     impl.branches = std::make_unique<Branches>(std::move(options));
-    if (!impl.options.branches.empty() && impl.store->has_history()) impl.branches->open();
+    if (impl.options.branches.empty() || !impl.store->has_history()) return {};
+    return impl.branches->open();
 }
 
 Branches& Standby::branches() const {

@@ -131,7 +131,7 @@ class Standby final : public LocalHistory {
     Standby();
     struct Impl;
     static void start_keeper(Impl& impl);
-    void open_branches();
+    [[nodiscard]] Status open_branches();
     std::unique_ptr<Impl> impl_;
 };
 

@@ -4,8 +4,10 @@
 #include <filesystem>
 #include <fstream>
 #include <future>
+#include <random>
 
 #include "checks.hpp"
+#include "faulty_files.hpp"
 #include "standby/branches.hpp"
 
 namespace everstep::standby::testing {
@@ -13,10 +15,12 @@ namespace {
 
 class OnAStep : public ::testing::Test {
   protected:
-    void begin(journal::KeepLimits keep = {}) {
-        scene_ = std::make_unique<Scene>(
-            directory_.path(), group_,
-            SceneOptions{.segment_bytes = ByteCount(64U << 10), .keep = keep});
+    void begin(journal::KeepLimits keep = {}, ByteCount reserve = ByteCount(0)) {
+        scene_ = std::make_unique<Scene>(directory_.path(), group_,
+                                         SceneOptions{.files = &files_,
+                                                      .segment_bytes = ByteCount(64U << 10),
+                                                      .keep = keep,
+                                                      .reserve_bytes = reserve});
         ASSERT_OK(scene_->open());
         for (const VolumeFile& volume : scene_->volumes()) sizes_.push_back(volume.size);
         maker_ = std::make_unique<HistoryMaker>(group_, sizes_, test_seed());
@@ -78,6 +82,7 @@ class OnAStep : public ::testing::Test {
     }
 
     const TempDirectory directory_;
+    FaultyFiles files_{io::system_files(), "/branches"};
     const Uuid group_ = Uuid::random();
     std::vector<ByteCount> sizes_;
     std::unique_ptr<Scene> scene_;
@@ -204,7 +209,7 @@ TEST_F(OnAStep, BranchesOverBranchesGoFromTheTop) {
     ASSERT_OK(drop("10"));
     ASSERT_OK(drop("9"));
     EXPECT_EQ(find("9"), nullptr);
-    EXPECT_TRUE(branch_ids(io::system_files(), directory_.path() + "/branches").empty());
+    EXPECT_TRUE(branch_ids(io::system_files(), directory_.path() + "/branches")->empty());
 }
 
 TEST_F(OnAStep, WhatWasCutShortIsRemovedAndWhatIsDamagedStays) {
@@ -231,6 +236,29 @@ TEST_F(OnAStep, WhatWasCutShortIsRemovedAndWhatIsDamagedStays) {
     }));
     ASSERT_OK(drop("2"));
     EXPECT_FALSE(std::filesystem::exists(path_of("2")));
+}
+
+TEST_F(OnAStep, BranchesThatCannotBeListedAreNotForgotten) {
+    begin();
+    push(20);
+    std::shared_ptr<Branch> branch;
+    ASSERT_OK(make("1", maker_->head_point(), branch));
+    HistoryMaker writer = writer_on(*branch, *maker_);
+    write(*branch, writer, 5);
+    branch.reset();
+    scene_->close();
+    files_.close_all(true);
+    const Status opened = scene_->open();
+    files_.close_all(false);
+    if (opened.ok()) {
+        std::shared_ptr<Branch> other;
+        EXPECT_FALSE(make("1", maker_->head_point(), other).ok()) << "over one that is there";
+        other.reset();
+        scene_->close();
+    }
+    ASSERT_OK(scene_->open());
+    ASSERT_NE(find("1"), nullptr);
+    expect_all(*find("1"), writer);
 }
 
 TEST(BranchRecord, IsReadAsItWasWrittenAndNothingElseIs) {

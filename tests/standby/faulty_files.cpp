@@ -52,6 +52,7 @@ class FaultyFile final : public io::File {
 
 Result<std::unique_ptr<io::File>> FaultyFiles::open(const std::string& path,
                                                     const io::OpenOptions& options) {
+    if (is_closed(path)) return Status(ErrorCode::io, path + ": open: injected fault");
     auto file = under_.open(path, options);
     if (!file.ok() || path.find(part_) == std::string::npos) return file;
     return std::unique_ptr<io::File>(std::make_unique<FaultyFile>(std::move(*file), faults_));

@@ -22,6 +22,8 @@ class FaultyFiles final : public io::FileSystem {
     FaultyFiles(io::FileSystem& under, std::string path_part)
         : under_(under), part_(std::move(path_part)), faults_(std::make_shared<Faults>()) {}
     void fail(bool failing) { faults_->failing = failing; }
+    // No file or directory of these can be opened, as when there are no descriptors left.
+    void close_all(bool closed) { closed_ = closed; }
     void fill(bool full) { faults_->full = full; }
     void set_free(std::uint64_t bytes) { free_ = bytes; }
     [[nodiscard]] Result<ByteCount> free_bytes(const std::string&) const override {
@@ -43,6 +45,7 @@ class FaultyFiles final : public io::FileSystem {
         return under_.sync_directory(path);
     }
     [[nodiscard]] Result<std::vector<std::string>> list(const std::string& path) const override {
+        if (is_closed(path)) return Status(ErrorCode::io, path + ": list: injected fault");
         return under_.list(path);
     }
     [[nodiscard]] Result<bool> exists(const std::string& path) const override {
@@ -50,8 +53,12 @@ class FaultyFiles final : public io::FileSystem {
     }
 
   private:
+    [[nodiscard]] bool is_closed(const std::string& path) const {
+        return closed_ && path.find(part_) != std::string::npos;
+    }
     io::FileSystem& under_;
     std::string part_;
+    std::atomic<bool> closed_{false};
     std::shared_ptr<Faults> faults_;
     std::atomic<std::uint64_t> free_{~0ULL};
 };
