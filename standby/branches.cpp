@@ -51,9 +51,14 @@ void Branches::open_one(const std::string& id) {
     }
     if (record.ok()) {
         entry.record = *record;
-        auto opened = Branch::open(options_of(id), holder(record->base.timeline), *record);
+        const auto below = holder(record->base.timeline);
+        auto hold = below->store().hold(record->base, journal::HoldKind::lasting);
+        auto opened = Branch::open(options_of(id), below, *record);
         entry.failed = opened.status();
-        if (opened.ok()) entry.branch = std::move(*opened);
+        if (opened.ok())
+            entry.branch = std::move(*opened);
+        else if (hold.ok())
+            entry.hold = std::move(*hold);
     } else {
         entry.failed = record.status();
     }
@@ -71,17 +76,24 @@ Result<std::shared_ptr<Branch>> Branches::make(const BranchRecord& record,
             .ignore("tried again at the next start");
         return made.status();
     }
-    all_[record.id] = {record, *made, {}};
+    all_[record.id] = {record, *made, {}, {}};
     return made;
+}
+
+// Of two that could not be opened: the upper one's step is nowhere that is open.
+bool Branches::may_lie_over(const Entry& upper, const Entry& lower) const {
+    if (upper.branch || lower.branch)
+        return upper.branch && lower.branch && upper.branch->below() == lower.branch;
+    const auto upper_id = parse_number(upper.record.id);
+    const auto lower_id = parse_number(lower.record.id);
+    return upper_id > lower_id && !upper.hold && !upper.record.base.timeline.nil();
 }
 
 Status Branches::drop(const std::string& id) {
     const auto found = all_.find(id);
     if (found == all_.end()) return {ErrorCode::not_found, "no branch " + id};
     for (const auto& [other, entry] : all_) {
-        if (entry.branch == nullptr || entry.branch->below() != found->second.branch ||
-            found->second.branch == nullptr)
-            continue;
+        if (!may_lie_over(entry, found->second)) continue;
         return {ErrorCode::refused,
                 fmt::format("export {} lies over export {}; drop that first", other, id)};
     }

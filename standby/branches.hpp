@@ -26,7 +26,8 @@ class Branches {
     struct Entry {
         BranchRecord record;
         std::shared_ptr<Branch> branch;  // none: it could not be opened,
-        Status failed;                   // why
+        Status failed;                   // why,
+        journal::HoldPtr hold;           // and what lies below it stays all the same
     };
     explicit Branches(Options options);
     // Those that are there. One that cannot be opened stays where it is and is told (event). An
@@ -52,6 +53,7 @@ class Branches {
     [[nodiscard]] std::string directory_of(const std::string& id) const;
     [[nodiscard]] BranchOptions options_of(const std::string& id) const;
     void open_one(const std::string& id);
+    [[nodiscard]] bool may_lie_over(const Entry& upper, const Entry& lower) const;
     Options options_;
     std::map<std::string, Entry> all_;
 };

@@ -261,6 +261,70 @@ TEST_F(OnAStep, BranchesThatCannotBeListedAreNotForgotten) {
     expect_all(*find("1"), writer);
 }
 
+TEST_F(OnAStep, OneThatCannotBeOpenedOnceKeepsWhatLiesBelow) {
+    journal::KeepLimits keep;
+    keep.keep_bytes = ByteCount(256U << 10);
+    begin(keep);
+    push(10);
+    std::shared_ptr<Branch> branch;
+    ASSERT_OK(make("1", maker_->head_point(), branch));
+    HistoryMaker writer = writer_on(*branch, *maker_);
+    write(*branch, writer, 5);
+    branch.reset();
+    scene_->close();
+    // Its store cannot be opened at this start; retention goes on.
+    FaultyFiles store(io::system_files(), "/branches/1/store/");
+    scene_ = std::make_unique<Scene>(
+        directory_.path(), group_,
+        SceneOptions{.files = &store, .segment_bytes = ByteCount(64U << 10), .keep = keep});
+    store.close_all(true);
+    ASSERT_OK(scene_->open());
+    EXPECT_EQ(find("1"), nullptr);
+    push(120);
+    EXPECT_FALSE(eventually(
+        [&] {
+            return load_branch(io::system_files(), path_of("1")).value().base.lsn <
+                   scene_->store().baseline().lsn;
+        },
+        std::chrono::seconds(5)))
+        << "retention has passed the step below";
+    store.close_all(false);
+    scene_->close();
+    ASSERT_OK(scene_->open());
+    ASSERT_NE(find("1"), nullptr);
+    expect_all(*find("1"), writer);
+}
+
+TEST_F(OnAStep, OneThatCouldNotBeOpenedIsNotDroppedBelowAnother) {
+    begin();
+    push(20);
+    std::shared_ptr<Branch> lower;
+    ASSERT_OK(make("1", maker_->head_point(), lower));
+    HistoryMaker low = writer_on(*lower, *maker_);
+    write(*lower, low, 6);
+    std::shared_ptr<Branch> upper;
+    ASSERT_OK(make("2", low.head_point(), upper));
+    HistoryMaker high = writer_on(*upper, low);
+    write(*upper, high, 6);
+    lower.reset();
+    upper.reset();
+    scene_->close();
+    FaultyFiles store(io::system_files(), "/branches/1/store/");
+    scene_ = std::make_unique<Scene>(
+        directory_.path(), group_,
+        SceneOptions{.files = &store, .segment_bytes = ByteCount(64U << 10)});
+    store.close_all(true);
+    ASSERT_OK(scene_->open());
+    store.close_all(false);
+    EXPECT_EQ(drop("1").code(), ErrorCode::refused);
+    scene_->close();
+    ASSERT_OK(scene_->open());
+    ASSERT_NE(find("2"), nullptr);
+    expect_all(*find("2"), high);
+    ASSERT_OK(drop("2"));
+    ASSERT_OK(drop("1"));
+}
+
 TEST(BranchRecord, IsReadAsItWasWrittenAndNothingElseIs) {
     BranchRecord record;
     record.id = "12";
