@@ -70,6 +70,8 @@ void Branches::open_one(const std::string& id) {
 
 Result<std::shared_ptr<Branch>> Branches::make(const BranchRecord& record,
                                                const PlacedPoint& base) {
+    if (base.source != group() && !branch_of(base.source.get()))
+        return Status(ErrorCode::refused, "the export that it would lie over was ended");
     auto made = Branch::make(options_of(record.id), base.source, record);
     if (!made.ok()) {
         Branch::drop(*options_.each.files, directory_of(record.id))

@@ -325,6 +325,27 @@ TEST_F(OnAStep, OneThatCouldNotBeOpenedIsNotDroppedBelowAnother) {
     ASSERT_OK(drop("1"));
 }
 
+TEST_F(OnAStep, NoneIsMadeOverOneThatIsDroppedMeanwhile) {
+    begin();
+    push(20);
+    std::shared_ptr<Branch> lower;
+    ASSERT_OK(make("1", maker_->head_point(), lower));
+    HistoryMaker low = writer_on(*lower, *maker_);
+    write(*lower, low, 6);
+    Status made;
+    scene_->thread().on([&] {
+        Branches& branches = scene_->standby().branches();
+        const PlacedPoint at{low.head_point(), branches.holder(low.timeline().id)};
+        ASSERT_OK(branches.drop("1"));
+        BranchRecord record;
+        record.id = "2";
+        record.base = at.point;
+        record.volumes = {"data"};
+        made = branches.make(record, at).status();
+    });
+    EXPECT_FALSE(made.ok());
+}
+
 TEST(BranchRecord, IsReadAsItWasWrittenAndNothingElseIs) {
     BranchRecord record;
     record.id = "12";
