@@ -92,6 +92,12 @@ Branch::~Branch() {
 
 Result<std::shared_ptr<Branch>> Branch::make(const BranchOptions& options, Below below,
                                              BranchRecord record) {
+    const auto again = unpack_branch(pack_branch(record));
+    if (!again.ok() || !(*again == record))
+        return Status(ErrorCode::usage,
+                      fmt::format("export {}: its socket, address and directory have to be of one "
+                                  "line each",
+                                  record.id));
     EVERSTEP_TRY(drop(*options.files, options.directory));
     EVERSTEP_TRY(options.files->make_directory(options.directory));
     std::shared_ptr<Branch> branch(new Branch());

@@ -346,6 +346,27 @@ TEST_F(OnAStep, NoneIsMadeOverOneThatIsDroppedMeanwhile) {
     EXPECT_FALSE(made.ok());
 }
 
+TEST_F(OnAStep, ARecordThatCouldNotBeReadAgainIsRefused) {
+    begin();
+    push(10);
+    for (const std::string evil : {"/tmp/a\nb", "/tmp/a\nclean = 1", "/tmp/a\nmount = /"}) {
+        Status made;
+        scene_->thread().on([&] {
+            Branches& branches = scene_->standby().branches();
+            BranchRecord record;
+            record.id = "1";
+            record.base = maker_->head_point();
+            record.volumes = {"data"};
+            record.socket = evil;
+            made = branches.make(record, {record.base, branches.group()}).status();
+        });
+        EXPECT_EQ(made.code(), ErrorCode::usage);
+        scene_->close();
+        ASSERT_OK(scene_->open());
+        scene_->thread().on([&] { EXPECT_TRUE(scene_->standby().branches().all().empty()); });
+    }
+}
+
 TEST(BranchRecord, IsReadAsItWasWrittenAndNothingElseIs) {
     BranchRecord record;
     record.id = "12";

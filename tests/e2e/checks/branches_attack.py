@@ -1,0 +1,79 @@
+"""Branches under attack: full disks, races of commands, kill -9 in storms, bad words, many of them."""
+
+import os
+import resource
+import subprocess
+import threading
+import time
+
+import nbd
+
+from everstep_lab.base import need_root, require, run, wait_for
+from everstep_lab.nbdio import connect, read_device, read_point
+from everstep_lab.nodes import EVERSTEP, GROUP
+from everstep_lab.registry import check
+from everstep_lab.scene import Scene
+
+SECTOR = 512
+
+
+class SmallDisk:
+    def __init__(self, node, size):
+        self.point = node.state
+        os.makedirs(self.point, mode=0o700, exist_ok=True)
+        run(["mount", "-t", "tmpfs", "-o", f"size={size},mode=0700", "tmpfs", self.point])
+
+    def close(self):
+        run(["umount", "-l", self.point], check=False)
+
+    def free(self):
+        facts = os.statvfs(self.point)
+        return facts.f_bavail * facts.f_frsize
+
+
+def exports(node):
+    return {one["id"]: one for one in node.do("exports", GROUP)}
+
+
+def fill_branch(uri, size):
+    """Writes until it is refused; the error, and how many bytes were taken."""
+    handle = connect(uri)
+    taken, at = 0, 0
+    try:
+        while taken < 1 << 30:
+            handle.pwrite(os.urandom(1 << 20), at)
+            handle.flush()
+            taken += 1 << 20
+            at = (at + (1 << 20)) % size
+    except nbd.Error as error:
+        return error, taken
+    finally:
+        try:
+            handle.shutdown()
+        except nbd.Error:
+            pass
+    return None, taken
+
+
+@check("branches_attack.bad_socket_words", 100)
+def bad_socket_words(context):
+    with Scene(context) as scene:
+        scene.start()
+        scene.write(20, 1, 4)
+        scene.settle()
+        beta = scene.beta
+        path = os.path.join(context.directory, "a\nb.sock")
+        answer = beta.cli("export", GROUP + "/data", "head", "--writable", "--socket", path)
+        context.say(f"{answer.code} {answer.err}")
+        if answer.code == 0:
+            body = answer.json()[0]
+            handle = nbd.NBD()
+            handle.connect_uri(body["uri"])
+            handle.pwrite(b"k" * SECTOR, 0)
+            handle.flush()
+            handle.shutdown()
+            beta.term()
+            beta.start()
+            wait_for("it is served", lambda: exports(beta)[body["id"]]["uri"], 20)
+        else:
+            answer.expect(2)
