@@ -118,7 +118,8 @@ Result<std::shared_ptr<Branch>> Branch::open(const BranchOptions& options, Below
     impl.below = std::move(below);
     impl.record = std::move(record);
     EVERSTEP_TRY(branch->open_store(options));
-    if (!impl.record.clean && !branch->begins_timeline())
+    // Also where none of its steps is there: some may have been seen.
+    if (!impl.record.clean)
         EVERSTEP_TRY(append_new_timeline(*impl.store, impl.store->tip().point, options.node));
     impl.record.clean = false;
     EVERSTEP_TRY(impl.save());
@@ -246,10 +247,12 @@ bool Branch::begins_timeline() const {
 }
 
 bool Branch::is_written() const {
-    const std::vector<journal::TimelineInfo> all = impl_->store->timelines();
-    const auto own = std::count_if(all.begin(), all.end(),
-                                   [&](const journal::TimelineInfo& one) { return owns(one.id); });
-    return own > 1 || !begins_timeline();
+    const journal::Store& store = *impl_->store;
+    const std::vector<journal::TimelineInfo> all = store.timelines();
+    return !store.marks().empty() ||
+           std::any_of(all.begin(), all.end(), [&](const journal::TimelineInfo& one) {
+               return owns(one.id) && store.view({one.id, one.branch_lsn + 1}).ok();
+           });
 }
 
 void Branch::branch_off(Point at, std::function<void(Status)> done) {

@@ -53,7 +53,7 @@ class Branch final : public LocalHistory {
     [[nodiscard]] bool owns(const TimelineId& timeline) const;
     // Nothing was written yet on the timeline that it stands on.
     [[nodiscard]] bool begins_timeline() const;
-    // A step is its own, or was.
+    // A step or a mark is its own.
     [[nodiscard]] bool is_written() const;
     // What is written next follows this step of its own, on a new timeline; durable when done.
     void branch_off(Point at, std::function<void(Status)> done);

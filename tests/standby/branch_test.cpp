@@ -346,6 +346,49 @@ TEST_F(OnAStep, NoneIsMadeOverOneThatIsDroppedMeanwhile) {
     EXPECT_FALSE(made.ok());
 }
 
+TEST_F(OnAStep, AStepHasOneContentAlsoWhenAllThatWasWrittenIsLost) {
+    begin();
+    push(20);
+    std::shared_ptr<Branch> branch;
+    ASSERT_OK(make("1", maker_->head_point(), branch));
+    // What the disk holds if the power fails before the first flush.
+    const std::string saved = directory_.path() + "/saved";
+    std::filesystem::copy(path_of("1"), saved, std::filesystem::copy_options::recursive);
+    HistoryMaker writer = writer_on(*branch, *maker_);
+    std::promise<Status> done;
+    branch->append_local(writer.frame(), [&](const Status& status) { done.set_value(status); });
+    ASSERT_OK(done.get_future().get());  // told to its client, readable as a step
+    const Point told = branch->store().tip().point;
+    branch.reset();
+    scene_->close();
+    std::filesystem::remove_all(path_of("1"));
+    std::filesystem::rename(saved, path_of("1"));
+    ASSERT_OK(scene_->open());
+    branch = find("1");
+    ASSERT_NE(branch, nullptr);
+    EXPECT_NE(branch->store().tip().point.timeline, told.timeline);
+    EXPECT_FALSE(branch->is_written());
+}
+
+TEST_F(OnAStep, AMarkOnItIsWritten) {
+    begin();
+    push(10);
+    std::shared_ptr<Branch> branch;
+    ASSERT_OK(make("1", maker_->head_point(), branch));
+    std::promise<Status> done;
+    branch->journal_task(
+        [at = maker_->head_point()](journal::Store& store) {
+            journal::Mark mark;
+            mark.name = "here";
+            mark.at = at;
+            mark.pinned = true;
+            return store.put_mark(mark);
+        },
+        [&](const Status& status) { done.set_value(status); });
+    ASSERT_OK(done.get_future().get());
+    EXPECT_TRUE(branch->is_written());
+}
+
 TEST_F(OnAStep, ARecordThatCouldNotBeReadAgainIsRefused) {
     begin();
     push(10);
