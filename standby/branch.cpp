@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <atomic>
 
 #include "common/net/worker_pool.hpp"
 #include "journal/lmdb_catalogue.hpp"
@@ -17,6 +18,15 @@ namespace {
 constexpr ByteCount kSegmentBytes{16ULL << 20};
 constexpr ByteCount kRecentFrameBytes{4ULL << 20};
 constexpr std::size_t kReaderThreads = 1;
+// So much may be written between two looks at the room that is left: the keeper's, once a second,
+// are too rare for a fast disk.
+constexpr std::uint64_t kLookBytes = 4ULL << 20;
+
+// A branch is full while the group still has its reserve, and as much again: what is tried out here
+// must not stop what is received.
+ByteCount reserve_of(ByteCount of_group) {
+    return ByteCount(2 * of_group.value());
+}
 
 // The timelines of the way to a timeline, parents first.
 std::vector<journal::TimelineInfo> ancestors_of(const journal::Store& store, TimelineId id) {
@@ -76,7 +86,16 @@ struct Branch::Impl {
     std::unique_ptr<JournalStage> journal;
     std::unique_ptr<Keeper> keeper;
     std::unique_ptr<net::WorkerPool> readers;
+    std::atomic<std::uint64_t> reserve_bytes{0};   // its own
+    std::atomic<std::uint64_t> appended_bytes{0};  // since the last look
+    std::atomic<bool> is_short{false};
 
+    [[nodiscard]] bool look() {
+        appended_bytes = 0;
+        const auto free = options.files->free_bytes(store_directory());
+        is_short = free.ok() && free->value() < reserve_bytes;
+        return is_short;
+    }
     [[nodiscard]] std::string store_directory() const { return options.directory + "/store"; }
     [[nodiscard]] Status save() const {
         return save_branch(*options.files, options.directory, record);
@@ -182,7 +201,8 @@ void Branch::start() {
     KeeperOptions keep;
     keep.files = impl.options.files;
     keep.directory = impl.store_directory();
-    keep.reserve_bytes = impl.options.reserve_bytes;
+    keep.reserve_bytes = reserve_of(impl.options.reserve_bytes);
+    impl.reserve_bytes = keep.reserve_bytes.value();
     keep.segment_bytes = kSegmentBytes;
     keep.keeps_all = true;
     impl.keeper =
@@ -262,7 +282,8 @@ void Branch::branch_off(Point at, std::function<void(Status)> done) {
 }
 
 void Branch::set_reserve(ByteCount reserve_bytes) {
-    impl_->keeper->set_limits({}, reserve_bytes);
+    impl_->reserve_bytes = reserve_of(reserve_bytes).value();
+    impl_->keeper->set_limits({}, reserve_of(reserve_bytes));
 }
 
 Status Branch::forget_mount() {
@@ -291,6 +312,7 @@ net::WorkerPool& Branch::readers() const {
 }
 
 void Branch::append_local(FramePtr frame, std::function<void(Status)> done) {
+    impl_->appended_bytes += frame->bytes().size();
     impl_->journal->push_local(std::move(frame), std::move(done));
 }
 
@@ -299,7 +321,8 @@ void Branch::sync_local(std::function<void(Status)> done) {
 }
 
 bool Branch::full() const {
-    return impl_->keeper->full();
+    const bool wanted = impl_->is_short || impl_->appended_bytes >= kLookBytes;
+    return impl_->keeper->full() || (wanted && impl_->look());
 }
 
 }  // namespace everstep::standby

@@ -370,6 +370,17 @@ TEST_F(OnAStep, AStepHasOneContentAlsoWhenAllThatWasWrittenIsLost) {
     EXPECT_FALSE(branch->is_written());
 }
 
+TEST_F(OnAStep, ABranchIsFullBeforeTheGroupStopsReceiving) {
+    constexpr std::uint64_t kReserve = 64U << 20;
+    begin({}, ByteCount(kReserve));
+    push(10);
+    std::shared_ptr<Branch> branch;
+    ASSERT_OK(make("1", maker_->head_point(), branch));
+    files_.set_free(kReserve + kReserve / 16);
+    EXPECT_TRUE(eventually([&] { return branch->full(); }, std::chrono::seconds(5)));
+    EXPECT_FALSE(scene_->standby().full());
+}
+
 TEST_F(OnAStep, AMarkOnItIsWritten) {
     begin();
     push(10);

@@ -55,6 +55,31 @@ def fill_branch(uri, size):
     return None, taken
 
 
+@check("branches_attack.full_spares_the_group", 200)
+def full_spares_the_group(context):
+    need_root()
+    size = 64 << 20
+    with Scene(context, {"data": size}, **{"history.reserve_bytes": "32MiB"}) as scene:
+        disk = SmallDisk(scene.beta, 360 << 20)
+        try:
+            scene.start()
+            scene.write(50, 1, 4)
+            scene.lab.wait_caught_up()
+            branch = scene.beta.one("export", GROUP, "head", "--writable")
+            error, taken = fill_branch(branch["uri"], size)
+            require(error is not None and error.errno == "ENOSPC", f"the client was told {error}")
+            context.say(f"refused after {taken >> 20} MiB, {disk.free() >> 20} MiB are free")
+            time.sleep(3)
+            status = scene.beta.status()
+            alarms = [one["text"] for one in scene.beta.events() if one["kind"] == "alarm-full"]
+            context.say(f"state {status['state']}, why {status.get('why')}; alarms {alarms}")
+            scene.write(50, 1, 4)
+            scene.lab.wait_caught_up(seconds=20)
+        finally:
+            scene.lab.close()
+            disk.close()
+
+
 @check("branches_attack.bad_socket_words", 100)
 def bad_socket_words(context):
     with Scene(context) as scene:
