@@ -259,8 +259,16 @@ void Exports::restore(GroupContext& context, standby::Standby& standby) {
     }
 }
 
-void Exports::end(Export& one) {
+// A full disk must not hold the node's loop.
+void Exports::end_pipeline(Export& one) {
+    if (!one.pipeline) return;
+    one.branch->give_up_room(true);
     one.pipeline.reset();
+    one.branch->give_up_room(false);
+}
+
+void Exports::end(Export& one) {
+    end_pipeline(one);
     on_loop([&] {
         one.servers.clear();
         one.devices.clear();

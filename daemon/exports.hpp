@@ -91,6 +91,7 @@ class Exports {
     [[nodiscard]] Result<std::string> address_of(const std::string& id, const Served& served,
                                                  const Wanted& wanted) const;
     void end(Export& one);
+    static void end_pipeline(Export& one);
     void on_loop(const std::function<void()>& work);
     std::string directory_;
     std::map<std::string, Export, ById> exports_;

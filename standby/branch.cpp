@@ -286,6 +286,10 @@ void Branch::set_reserve(ByteCount reserve_bytes) {
     impl_->keeper->set_limits({}, reserve_of(reserve_bytes));
 }
 
+void Branch::give_up_room(bool given_up) {
+    if (impl_->journal) impl_->journal->give_up_room(given_up);
+}
+
 Status Branch::forget_mount() {
     BranchRecord without = impl_->record;
     without.mount.clear();

@@ -58,6 +58,8 @@ class Branch final : public LocalHistory {
     // What is written next follows this step of its own, on a new timeline; durable when done.
     void branch_off(Point at, std::function<void(Status)> done);
     void set_reserve(ByteCount reserve_bytes);
+    // Its clients are about to be cut off: what waits for room on the disk fails; or waits again.
+    void give_up_room(bool given_up);
     // It belongs to no directory from here on; durable when it returns. Blocks on the disk.
     [[nodiscard]] Status forget_mount();
     // As Standby's.

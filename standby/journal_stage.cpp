@@ -122,6 +122,15 @@ void JournalStage::enqueue(Item item) {
     }
 }
 
+void JournalStage::give_up_room(bool given_up) {
+    {
+        const std::lock_guard lock(mutex_);
+        room_given_up_ = given_up;
+        lacked_room_ = false;
+    }
+    wake_.notify_one();
+}
+
 std::uint64_t JournalStage::queued_bytes() const {
     const std::lock_guard lock(mutex_);
     return received_bytes_;
@@ -146,7 +155,7 @@ bool JournalStage::wait_for_work() {
         return !queue_.empty() && !(held_ && comes);
     };
     if (no_room_) {
-        wake_.wait_for(lock, kRoomTried, [this] { return stopping_; });
+        wake_.wait_for(lock, kRoomTried, [this] { return stopping_ || room_given_up_; });
         no_room_ = false;
     } else if (local_deadline_) {
         wake_.wait_until(lock, *local_deadline_, ready);
@@ -207,7 +216,11 @@ bool JournalStage::lacks_room(const Status& status) {
     if (status.code() != ErrorCode::no_space) return false;
     {
         const std::lock_guard lock(mutex_);
-        if (stopping_) return false;  // it is not acknowledged; who sent it has it
+        // It is not acknowledged; who sent it has it.
+        if (stopping_ || room_given_up_) {
+            lacked_room_ = room_given_up_;
+            return false;
+        }
     }
     no_room_ = true;
     return true;
@@ -223,6 +236,15 @@ std::size_t JournalStage::run_of_frames(std::size_t first) {
     return end;
 }
 
+Status JournalStage::append_frames(bool local) {
+    {
+        const std::lock_guard lock(mutex_);
+        // They continue some that were not taken.
+        if (local && lacked_room_) return {ErrorCode::no_space, "there was no room before"};
+    }
+    return store_.append(frames_);
+}
+
 void JournalStage::take_frames(std::size_t first, std::size_t end) {
     const bool local = turn_[first].kind == Kind::local;
     frames_.clear();
@@ -233,7 +255,7 @@ void JournalStage::take_frames(std::size_t first, std::size_t end) {
     }
     Status status = failure();
     const bool failed_before = !status.ok();
-    if (!failed_before) status = store_.append(frames_);
+    if (!failed_before) status = append_frames(local);
     if (lacks_room(status)) return;
     // Own frames are right by construction: whatever the store says of them is a failure of ours.
     const bool ours = local && status.code() != ErrorCode::no_space;

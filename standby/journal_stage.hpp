@@ -61,6 +61,9 @@ class JournalStage {
     // Received frames and contents wait, or go on. At a stop they are taken all the same.
     void hold(bool held);
     void push_sync(Done done);  // `done` on the journal thread, after the sync
+    // What finds no room does not wait for it any more, or waits again; what was sent behind it
+    // fails as well.
+    void give_up_room(bool given_up);
     [[nodiscard]] std::uint64_t queued_bytes() const;  // received, not yet durable or taken
     [[nodiscard]] Status failure() const;
 
@@ -89,6 +92,7 @@ class JournalStage {
     void turn();
     [[nodiscard]] std::size_t run_of_frames(std::size_t first);
     void take_frames(std::size_t first, std::size_t end);
+    [[nodiscard]] Status append_frames(bool local);
     void take_one(Item& item);
     void finish_turn();
     void answer_all(const Status& synced);
@@ -103,6 +107,8 @@ class JournalStage {
     std::condition_variable space_;
     std::vector<Item> queue_;
     bool stopping_ = false;
+    bool room_given_up_ = false;
+    bool lacked_room_ = false;  // since then
     bool stopped_ = false;
     bool held_ = false;
     Status failure_;

@@ -80,6 +80,51 @@ def full_spares_the_group(context):
             disk.close()
 
 
+@check("branches_attack.no_room_hangs_nobody", 200)
+def no_room_hangs_nobody(context):
+    need_root()
+    size = 64 << 20
+    with Scene(context, {"data": size}, **{"history.reserve_bytes": "8MiB"}) as scene:
+        disk = SmallDisk(scene.beta, 360 << 20)
+        try:
+            scene.start()
+            scene.write(50, 1, 4)
+            scene.lab.wait_caught_up()
+            branch = scene.beta.one("export", GROUP, "head", "--writable")
+            handle = connect(branch["uri"])
+            handle.set_strict_mode(0)
+            buffer = nbd.Buffer.from_bytearray(bytearray(os.urandom(1 << 20)))
+            filler = os.path.join(scene.beta.state, "filler")
+            run(["fallocate", "-l", str(disk.free() - (4 << 20)), filler], check=False)
+            with open(filler, "ab") as file:
+                try:
+                    while True:
+                        file.write(bytes(1 << 16))
+                        file.flush()
+                except OSError:
+                    pass
+            context.say(f"free: {disk.free()}")
+            for n in range(40):
+                handle.aio_pwrite(buffer, n << 20)
+                handle.poll(10)
+            deadline = time.time() + 2
+            while time.time() < deadline:
+                handle.poll(100)
+            context.say(f"in flight {handle.aio_in_flight()}, free {disk.free()}")
+            begun = time.time()
+            answer = scene.beta.cli("exports", GROUP, seconds=20)
+            context.say(f"exports: {answer.code} after {time.time() - begun:.1f} s")
+            begun = time.time()
+            answer = scene.beta.cli("unexport", branch["id"], "--drop", seconds=30)
+            context.say(f"unexport: {answer.code} {answer.err} after {time.time() - begun:.1f} s")
+            answer.expect(0)
+            os.unlink(filler)
+            scene.lab.wait_caught_up(seconds=30)
+        finally:
+            scene.lab.close()
+            disk.close()
+
+
 @check("branches_attack.bad_socket_words", 100)
 def bad_socket_words(context):
     with Scene(context) as scene:
