@@ -333,8 +333,11 @@ void Exports::go_to(const std::string& id, const standby::PlacedPoint& at, bool 
                                        "from one read to the next; end them, or --force "
                                        "disconnects them",
                                        id)));
+    if (one.moving)
+        return done(Status(ErrorCode::busy, fmt::format("export {} is on its way already", id)));
+    end_pipeline(one);
     const Point from = one.branch->store().tip().point;
-    one.pipeline.reset();
+    one.moving = true;
     one.branch->branch_off(at.point,
                            [this, alive = alive_, id, from, done](const Status& branched) {
                                if (*alive == nullptr) return;
@@ -342,6 +345,7 @@ void Exports::go_to(const std::string& id, const standby::PlacedPoint& at, bool 
                                if (there == exports_.end())
                                    return done(Status(ErrorCode::closed, "the export was ended"));
                                Export& again = there->second;
+                               again.moving = false;
                                const Status served = serve_branch(again);
                                if (!served.ok()) again.failed = served.message();
                                if (!branched.ok() || !served.ok())

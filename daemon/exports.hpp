@@ -65,6 +65,7 @@ class Exports {
         // A writable one; without a pipeline it is not served, why stands in `failed`.
         std::shared_ptr<standby::Branch> branch;
         std::unique_ptr<Pipeline> pipeline;
+        bool moving = false;  // go_to is under way
         std::string failed;
     };
     struct ById {  // 2 before 10

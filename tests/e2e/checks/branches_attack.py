@@ -125,6 +125,70 @@ def no_room_hangs_nobody(context):
             disk.close()
 
 
+@check("branches_attack.commands_race", 200)
+def commands_race(context):
+    with Scene(context) as scene:
+        scene.start()
+        scene.write(50, 2, 4)
+        scene.settle()
+        beta = scene.beta
+        branch = beta.one("export", GROUP, "head", "--writable")
+        base = branch["lsn"]
+        timeline = branch["timeline"]
+        handle = connect(branch["uris"]["data"])
+        for n in range(20):
+            handle.pwrite(bytes([n]) * SECTOR, n * SECTOR)
+        handle.flush()
+        handle.shutdown()
+        wait_for("no client", lambda: beta.cli("rewind", GROUP, f"t:{timeline}@head", "--branch", branch["id"]).code == 0, 20)
+        stop = threading.Event()
+        said = []
+
+        def client():
+            while not stop.is_set():
+                try:
+                    told = exports(beta)[branch["id"]]
+                    if not told["uris"].get("data"):
+                        continue
+                    one = nbd.NBD()
+                    one.connect_uri(told["uris"]["data"])
+                    for _ in range(50):
+                        one.pwrite(os.urandom(SECTOR), 0)
+                    one.shutdown()
+                except nbd.Error as error:
+                    if "ESHUTDOWN" not in str(error.errno) and error.errno not in ("ENOTCONN", "ECONNREFUSED", "ENOENT", "ESHUTDOWN", "ECONNRESET", None, "EPIPE"):
+                        said.append(str(error))
+
+        threads = [threading.Thread(target=client) for _ in range(2)]
+        for one in threads:
+            one.start()
+        begun = time.time()
+        codes = []
+        while time.time() - begun < 25:
+            running = [subprocess.Popen([EVERSTEP, "--config", scene.lab.config, "--node", "beta", "--json", "rewind", GROUP,
+                                         f"t:{timeline}@step:{base + 5 + n}", "--branch", branch["id"], "--force"],
+                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for n in range(4)]
+            for one in running:
+                out, err = one.communicate(timeout=60)
+                codes.append(one.returncode)
+                if one.returncode != 0 and "on its way" not in err:
+                    said.append(err.strip())
+        stop.set()
+        for one in threads:
+            one.join()
+        context.say(f"{len(codes)} rewinds, failed {sum(1 for code in codes if code)}: {sorted(set(said))[:10]}")
+        told = exports(beta)[branch["id"]]
+        context.say(str(told))
+        bad = [one for one in beta.events() if "fail" in one["kind"] or "alarm" in one["kind"]]
+        require(not bad, f"{bad[:5]}")
+        handle = connect(told["uris"]["data"])
+        handle.pwrite(b"x" * SECTOR, 0)
+        handle.flush()
+        require(bytes(handle.pread(SECTOR, 0)) == b"x" * SECTOR, "read back")
+        handle.shutdown()
+        require(not said, f"failed: {sorted(set(said))[:10]}")
+
+
 @check("branches_attack.bad_socket_words", 100)
 def bad_socket_words(context):
     with Scene(context) as scene:
