@@ -259,6 +259,22 @@ void Exports::restore(GroupContext& context, standby::Standby& standby) {
     }
 }
 
+void Exports::list_unopened(GroupContext& context, const std::vector<std::uint64_t>& ids,
+                            const std::string& why) {
+    for (const std::uint64_t number : ids) {
+        Export one;
+        one.id = std::to_string(number);
+        if (exports_.contains(one.id)) continue;
+        one.context = &context;
+        one.failed = why;
+        const auto record =
+            standby::load_branch(*context.files, branches_directory(context) + "/" + one.id);
+        const standby::BranchRecord known = record.ok() ? *record : standby::BranchRecord();
+        one.told = written_value(one, known, known.base);
+        exports_[one.id] = std::move(one);
+    }
+}
+
 // A full disk must not hold the node's loop.
 void Exports::end_pipeline(Export& one) {
     if (!one.pipeline) return;
@@ -281,7 +297,7 @@ Status Exports::remove(const std::string& id, bool drop) {
         return {ErrorCode::not_found,
                 "no export has the id " + id + "; `everstep exports` lists them"};
     Export& one = at->second;
-    const bool writable = one.standby->branches().all().contains(id);
+    const bool writable = one.standby == nullptr || one.standby->branches().all().contains(id);
     if (!writable) {
         end(one);
         exports_.erase(at);
@@ -304,9 +320,11 @@ Status Exports::remove(const std::string& id, bool drop) {
                 fmt::format("export {} lies over export {}; end that first", other, id)};
     }
     end(one);
-    standby::Standby& standby = *one.standby;
+    standby::Standby* standby = one.standby;
+    const GroupContext& context = *one.context;
     exports_.erase(at);
-    return standby.branches().drop(id);
+    if (standby != nullptr) return standby->branches().drop(id);
+    return standby::Branch::drop(*context.files, branches_directory(context) + "/" + id);
 }
 
 Status Exports::keep(const std::string& id) {

@@ -38,6 +38,9 @@ class Exports {
              Done done);
     // The branches of a group that was opened are served again.
     void restore(GroupContext& context, standby::Standby& standby);
+    // Those that are not known yet, of a group whose history is not open: they can be dropped.
+    void list_unopened(GroupContext& context, const std::vector<std::uint64_t>& ids,
+                       const std::string& why);
     // usage, not_found; refused: a branch that was written on, without `drop`, or one that others
     // lie over.
     [[nodiscard]] Status remove(const std::string& id, bool drop);

@@ -299,8 +299,8 @@ void Group::adopt_as_standby(const std::string& from, const AdminAnswer& answer)
         answer(error_reply(Status(
             ErrorCode::refused,
             fmt::format("export {} lies over the history that would go; what was written on it "
-                        "would be lost: `everstep unexport {} --drop` first",
-                        branches.front(), branches.front()))));
+                        "would be lost: `everstep unexport {} --drop --on {}` first",
+                        branches->front(), branches->front(), context_.node))));
         return;
     }
     exports_.remove_group(name());

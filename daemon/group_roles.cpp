@@ -51,6 +51,8 @@ void Group::start() {
     }
     exports_.know_ids(*branches);
     start_role();
+    if (!has_history_here())
+        exports_.list_unopened(context_, *branches, "the history that it lies over is not open");
 }
 
 void Group::start_role() {
@@ -156,6 +158,8 @@ void Group::demoted(const StartDecision& decision) {
     primary_.reset();
     if (!standby_) standby_ = std::make_unique<StandbyRole>(context_);
     standby_->seal_off(Status(ErrorCode::refused, record.refused));
+    // Its history stays readable.
+    if (has_history_here()) exports_.restore(context_, *standby_->standby());
 }
 
 void Group::stop(std::function<void()> done) {

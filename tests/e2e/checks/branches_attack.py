@@ -125,6 +125,36 @@ def no_room_hangs_nobody(context):
             disk.close()
 
 
+@check("branches_attack.adopt_is_not_a_dead_end", 200)
+def adopt_is_not_a_dead_end(context):
+    with Scene(context) as scene:
+        scene.start()
+        scene.write(50, 2, 4)
+        scene.settle()
+        beta = scene.beta
+        branch = beta.one("export", GROUP, "head", "--writable")
+        handle = connect(branch["uri"])
+        handle.pwrite(bytes([7]) * SECTOR, 0)
+        handle.flush()
+        handle.shutdown()
+        beta.term()
+        os.unlink(beta.device("data"))  # the replica is gone: "adopt the group anew"
+        beta.start()
+        context.say(str(beta.status().get("why")))
+        answer = beta.cli("adopt", GROUP, "--from", "alpha")
+        context.say(f"adopt: {answer.code} {answer.err}")
+        answer.expect(3, f"unexport {branch['id']} --drop")
+        context.say(f"exports: {beta.do('exports', GROUP)}")
+        for words in (("unexport", branch["id"], "--drop"), ("unexport", branch["id"], "--drop", "--on", "beta")):
+            answer = beta.cli(*words)
+            context.say(f"{words}: {answer.code} {answer.err}")
+            if answer.code == 0:
+                break
+        answer.expect(0)
+        beta.do("adopt", GROUP, "--from", "alpha")
+        scene.lab.wait_caught_up()
+
+
 @check("branches_attack.commands_race", 200)
 def commands_race(context):
     with Scene(context) as scene:
@@ -211,3 +241,53 @@ def bad_socket_words(context):
             wait_for("it is served", lambda: exports(beta)[body["id"]]["uri"], 20)
         else:
             answer.expect(2)
+
+
+@check("branches_attack.over_takeovers", 300)
+def over_takeovers(context):
+    """A branch stays what it is over a takeover and a demotion, and can be dropped in every role."""
+    from checks.branches import Branch
+    with Scene(context, {"data": 1 << 20, "logs": 1 << 20}) as scene:
+        scene.start()
+        scene.write(60, 2, 8)
+        scene.settle()
+        alpha, beta = scene.alpha, scene.beta
+        branch = Branch(beta, "head~20", scene.random)
+        branch.write(6)
+        alpha.kill9()
+        beta.one("takeover", GROUP, "--force")
+        scene.lab.wait_serving(beta)
+        branch.compare("after the takeover")
+        scene.primary = beta
+        branch.write(3)
+        late = Branch(beta, "head", scene.random)
+        late.write(3)
+        work = scene.workload(2, 4, beta)
+        work.run(200)
+        branch.compare("with writes below")
+        late.compare("with writes below")
+        beta.kill9()
+        beta.start()
+        scene.lab.wait_serving(beta)
+        wait_for("both are served", lambda: len([one for one in exports(beta).values() if one["uri"]]) == 2, 30)
+        branch.compare("after kill -9")
+        late.compare("after kill -9")
+        alpha.start()
+        alpha.do("adopt", GROUP, "--from", "beta")
+        scene.lab.wait_streaming(alpha)
+        wait_for("alpha has it", lambda: alpha.status()["positions"]["applied"] == beta.status()["positions"]["captured"], 30)
+        beta.kill9()
+        alpha.one("takeover", GROUP, "--force")
+        scene.lab.wait_serving(alpha)
+        beta.start()
+        wait_for("beta gave up its role", lambda: beta.status()["role"] == "standby", 30)
+        time.sleep(1)
+        context.say(f"{beta.status()['state']}: {beta.status().get('why')}")
+        context.say(str(beta.do("exports", GROUP, "--on", "beta")))
+        answer = beta.cli("adopt", GROUP, "--from", "alpha")
+        context.say(f"adopt: {answer.code} {answer.err}")
+        answer.expect(3, "unexport")
+        for one in (branch, late):
+            beta.cli("unexport", one.id, "--drop", "--on", "beta").expect(0)
+        beta.do("adopt", GROUP, "--from", "alpha")
+        scene.lab.wait_streaming(beta)
