@@ -81,9 +81,17 @@ class Resolver {
         const auto branch =
             context_.branches == nullptr ? nullptr : context_.branches->branch_of(source_.get());
         if (!branch) return false;
+        above_.push_back({source_, path_});
         path_ = branch->base();
         go_to_history(branch->below());
         return true;
+    }
+
+    // Back to the branch that it came from.
+    void go_above() {
+        path_ = above_.back().path;
+        go_to_history(above_.back().source);
+        above_.pop_back();
     }
 
     void go_to_history(std::shared_ptr<const HistorySource> source) {
@@ -191,8 +199,17 @@ class Resolver {
         return tip.ok() ? tip->step_time : WallTime::max();
     }
 
+    [[nodiscard]] bool lies_beyond(std::uint64_t lsn, std::uint64_t shift) const {
+        return shift > path_.at.lsn.value() - std::min(lsn, path_.at.lsn.value());
+    }
+
     Result<Point> shifted(Point from, const PointText& text) {
         const std::uint64_t lsn = from.lsn.value();
+        while (text.forward && !above_.empty() && lies_beyond(lsn, text.shift)) {
+            const auto crossed = gaps_between(*store_, path_, from.lsn, path_.at.lsn);
+            if (!crossed.empty()) return in_gap(crossed.front(), "reaches across");
+            go_above();
+        }
         while (!text.forward && text.shift <= lsn &&
                Lsn(lsn - text.shift) < store_->baseline().lsn && go_below())
             continue;
@@ -200,10 +217,7 @@ class Resolver {
         if (!text.forward && (text.shift > lsn || Lsn(lsn - text.shift) < oldest)) {
             return before_history();
         }
-        if (text.forward &&
-            text.shift > path_.at.lsn.value() - std::min(lsn, path_.at.lsn.value())) {
-            return after_head();
-        }
+        if (text.forward && lies_beyond(lsn, text.shift)) return after_head();
         const Lsn to(text.forward ? lsn + text.shift : lsn - text.shift);
         const auto gaps =
             gaps_between(*store_, path_, std::min(from.lsn, to), std::max(from.lsn, to));
@@ -290,6 +304,11 @@ class Resolver {
     const journal::Store* store_;
     std::shared_ptr<const HistorySource> source_;  // of the store, where there are branches
     journal::View path_;
+    struct Above {
+        std::shared_ptr<const HistorySource> source;
+        journal::View path;
+    };
+    std::vector<Above> above_;  // branches that the way went below
 };
 
 }  // namespace

@@ -243,6 +243,57 @@ def bad_socket_words(context):
             answer.expect(2)
 
 
+@check("branches_attack.points", 100)
+def points(context):
+    with Scene(context) as scene:
+        scene.start()
+        scene.write(60, 2, 4)
+        scene.settle()
+        beta = scene.beta
+        branch = beta.one("export", GROUP, "step:40", "--writable")
+        t = f"t:{branch['timeline']}"
+        handle = connect(branch["uris"]["data"])
+        for n in range(10):
+            handle.pwrite(bytes([n + 1]) * SECTOR, n * SECTOR)
+            if n == 4:
+                handle.flush()
+        handle.shutdown()
+
+        def at(point, *code):
+            answer = beta.cli("export", GROUP, point)
+            if answer.code != 0:
+                return answer.err.strip()
+            body = answer.json()[0]
+            beta.do("unexport", body["id"])
+            return (body["timeline"], body["lsn"])
+        mine, trunk = branch["timeline"], scene.model.head[0]
+        wanted = {
+            f"{t}@head": (mine, 50), f"{t}@head~3": (mine, 47), f"{t}@head~10": (trunk, 40), f"{t}@head~15": (trunk, 35),
+            f"{t}@step:40": (trunk, 40), f"{t}@step:41": (mine, 41), f"{t}@step:1": (trunk, 1), f"{t}@head^flush": (mine, 45),
+            f"{t}@step:40+5": (mine, 45), f"{t}@step:38+5": (mine, 43), f"{t}@step:42~5": (trunk, 37),
+            f"{t}@step:0": (trunk, 0),
+        }
+        wrong = {name: (at(name), want) for name, want in wanted.items() if at(name) != want}
+        context.say(str(wrong))
+        beyond = at(f"{t}@step:51")
+        require("after head" in beyond and "nearest" in beyond or "newest" in beyond, beyond)
+        context.say(beyond)
+        context.say(at(f"{t}@head+1"))
+        # A branch at a branch's first point, over a restart.
+        again = beta.one("export", GROUP, f"{t}@step:40", "--writable")
+        over = beta.one("export", GROUP, f"{t}@step:43", "--writable")
+        beta.kill9()
+        beta.start()
+        told = wait_for("all are served", lambda: len([one for one in exports(beta).values() if one["uri"]]) == 3 and exports(beta), 30)
+        beta.cli("unexport", branch["id"], "--drop").expect(3, over["id"])
+        # Marks of the same name: one on the branch, one by the stream.
+        beta.do("mark", GROUP, "same", "--at", f"{t}@step:44")
+        answer = scene.alpha.cli("mark", GROUP, "same")
+        context.say(f"mark on the primary: {answer.code} {answer.err}")
+        require(not wrong, str(wrong))
+        require(told[again["id"]]["uri"] is not None, "again")
+
+
 @check("branches_attack.over_takeovers", 300)
 def over_takeovers(context):
     """A branch stays what it is over a takeover and a demotion, and can be dropped in every role."""
