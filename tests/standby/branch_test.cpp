@@ -381,6 +381,142 @@ TEST_F(OnAStep, ABranchIsFullBeforeTheGroupStopsReceiving) {
     EXPECT_FALSE(scene_->standby().full());
 }
 
+TEST_F(OnAStep, WhenItsHoldHasEndedNothingWrongIsRead) {
+    begin();
+    push(40);
+    const Point base = maker_->point(Lsn(maker_->head().value() / 4));
+    std::shared_ptr<Branch> branch;
+    ASSERT_OK(make("1", base, branch));
+    HistoryMaker writer = writer_on(*branch, *maker_);
+    write(*branch, writer, 3);
+    push(200);
+    ASSERT_OK(scene_->task([](journal::Store& store) -> Status {
+        store.end_holds(journal::HoldKind::lasting);
+        return {};
+    }));
+    journal::KeepLimits limits;
+    limits.force = true;
+    limits.keep_bytes = ByteCount(1);
+    scene_->thread().on([&] { scene_->standby().set_limits(limits, ByteCount(0)); });
+    ASSERT_TRUE(eventually([&] { return base.lsn < scene_->store().baseline().lsn; }));
+    for (const Point at : writer.points()) {
+        if (!branch->owns(at.timeline)) continue;
+        const auto view = branch->store().view(at);
+        ASSERT_TRUE(view.ok());
+        for (std::size_t v = 0; v < sizes_.size(); ++v) {
+            std::vector<std::byte> found(sizes_[v].value());
+            const Status read = branch->store().read(*view, branch->replica(), VolumeIndex(v),
+                                                     ByteOffset(0), found);
+            EXPECT_TRUE(!read.ok() || found == writer.image(at)[v]) << "volume " << v;
+        }
+    }
+}
+
+TEST_F(OnAStep, EveryByteOfARecordThatIsDamagedIsFound) {
+    begin();
+    push(10);
+    std::shared_ptr<Branch> branch;
+    ASSERT_OK(make("1", maker_->head_point(), branch));
+    branch.reset();
+    scene_->close();
+    std::ifstream in(path_of("1") + "/branch", std::ios::binary);
+    const std::string good((std::istreambuf_iterator<char>(in)), {});
+    const auto put = [&](const std::string& text) {
+        std::ofstream(path_of("1") + "/branch", std::ios::binary | std::ios::trunc) << text;
+    };
+    for (std::size_t at = 0; at < good.size(); ++at) {
+        std::string bad = good;
+        bad[at] = static_cast<char>(bad[at] ^ (1 << (at % 8)));
+        put(bad);
+        EXPECT_FALSE(load_branch(io::system_files(), path_of("1")).ok()) << at;
+        put(good.substr(0, at));
+        EXPECT_FALSE(load_branch(io::system_files(), path_of("1")).ok()) << at;
+        if (at % 37 != 0) continue;
+        ASSERT_OK(scene_->open());
+        EXPECT_EQ(find("1"), nullptr);
+        scene_->close();
+    }
+    put(good);
+    ASSERT_OK(scene_->open());
+    EXPECT_NE(find("1"), nullptr);
+}
+
+TEST_F(OnAStep, DamageOfItsStoreIsToldAndNeverRead) {
+    begin();
+    push(20);
+    std::shared_ptr<Branch> branch;
+    ASSERT_OK(make("1", maker_->head_point(), branch));
+    HistoryMaker writer = writer_on(*branch, *maker_);
+    write(*branch, writer, 30);
+    const bool clean = (test_seed() & 1) == 0;
+    branch.reset();
+    scene_->close();
+    if (!clean) {
+        BranchRecord record = load_branch(io::system_files(), path_of("1")).value();
+        record.clean = false;
+        ASSERT_OK(save_branch(io::system_files(), path_of("1"), record));
+    }
+    const std::string saved = directory_.path() + "/saved";
+    const auto all = std::filesystem::copy_options::recursive;
+    std::filesystem::copy(path_of("1"), saved, all);
+    std::mt19937_64 dice(test_seed());
+    for (int round = 0; round < 40; ++round) {
+        std::filesystem::remove_all(path_of("1"));
+        std::filesystem::copy(saved, path_of("1"), all);
+        std::vector<std::string> names;
+        for (const auto& one : std::filesystem::directory_iterator(path_of("1") + "/store"))
+            if (one.is_regular_file() && one.file_size() > 0) names.push_back(one.path());
+        std::sort(names.begin(), names.end());
+        const std::string name = names[dice() % names.size()];
+        const std::uint64_t size =
+            std::min<std::uint64_t>(std::filesystem::file_size(name), 200U << 10);
+        const std::uint64_t at = dice() % size;
+        {
+            std::fstream file(name, std::ios::in | std::ios::out | std::ios::binary);
+            file.seekg(static_cast<std::streamoff>(at));
+            const char was = static_cast<char>(file.get());
+            file.seekp(static_cast<std::streamoff>(at));
+            file.put(static_cast<char>(was ^ 0x41));
+        }
+        const std::size_t told = scene_->events().size();
+        ASSERT_OK(scene_->open());
+        const std::string what = name + " at " + std::to_string(at);
+        branch = find("1");
+        if (branch == nullptr) {
+            std::string why;
+            scene_->thread().on([&] {
+                const auto& entries = scene_->standby().branches().all();
+                why = entries.empty() ? "not listed" : entries.begin()->second.failed.message();
+            });
+            EXPECT_GT(scene_->events().size(), told) << what << ": " << why;
+        } else {
+            int wrong = 0;
+            int missing = 0;
+            for (const Point point : writer.points()) {
+                if (!branch->owns(point.timeline)) continue;
+                const auto view = branch->store().view(point);
+                if (!view.ok()) {
+                    ++missing;
+                    continue;
+                }
+                for (std::size_t v = 0; v < sizes_.size(); ++v) {
+                    std::vector<std::byte> found(sizes_[v].value());
+                    const Status read = branch->store().read(*view, branch->replica(),
+                                                             VolumeIndex(v), ByteOffset(0), found);
+                    if (read.ok() && found != writer.image(point)[v]) ++wrong;
+                }
+            }
+            EXPECT_EQ(wrong, 0) << what;
+            (void)eventually([&] { return scene_->events().size() > told; },
+                             std::chrono::seconds(1));
+            EXPECT_TRUE(missing == 0 || scene_->events().size() > told)
+                << missing << " steps are gone, and nothing is said: " << what;
+        }
+        branch.reset();
+        scene_->close();
+    }
+}
+
 TEST_F(OnAStep, AMarkOnItIsWritten) {
     begin();
     push(10);

@@ -294,6 +294,147 @@ def points(context):
         require(told[again["id"]]["uri"] is not None, "again")
 
 
+@check("branches_attack.sizes", 200)
+def sizes(context):
+    size = (200 << 20) + 3 * SECTOR
+    with Scene(context, {"data": size, "logs": 1 << 20}) as scene:
+        scene.start()
+        scene.write(60, 2, 4)
+        scene.settle()
+        beta = scene.beta
+        image = bytearray(read_point(beta, "head")[1]["data"])
+        branch = beta.one("export", GROUP, "head", "--writable")
+        handle = connect(branch["uris"]["data"])
+        rnd = scene.random
+
+        def put(at, count):
+            data = rnd.randbytes(count)
+            handle.pwrite(data, at)
+            image[at:at + count] = data
+        put(size - SECTOR, SECTOR)
+        put(size - 3 * SECTOR, 2 * SECTOR)
+        put(1 << 20, 1 << 20)
+        handle.zero(150 << 20, SECTOR)
+        image[SECTOR:SECTOR + (150 << 20)] = bytes(150 << 20)
+        put(100 << 20, 3 * SECTOR)
+        handle.trim(90 << 20, size - (90 << 20) - SECTOR)
+        image[size - (90 << 20) - SECTOR:size - SECTOR] = bytes(90 << 20)
+        put(size - (10 << 20), 4096 + SECTOR)
+        put(SECTOR, 4096)
+        for bad in (lambda: handle.pwrite(bytes(SECTOR), size), lambda: handle.pwrite(bytes(2 * SECTOR), size - SECTOR)):
+            try:
+                handle.set_strict_mode(0)
+                bad()
+                raise AssertionError("taken behind the end")
+            except nbd.Error as error:
+                context.say(str(error))
+        handle.flush()
+        handle.shutdown()
+        require(read_device(branch["uris"]["data"]) == bytes(image), "the branch differs")
+        beta.kill9()
+        beta.start()
+        wait_for("served", lambda: exports(beta)[branch["id"]]["uri"], 30)
+        require(read_device(exports(beta)[branch["id"]]["uris"]["data"]) == bytes(image), "behind kill -9 the branch differs")
+        nbdinfo = subprocess.run(["nbdinfo", "--map", exports(beta)[branch["id"]]["uris"]["data"]], capture_output=True, text=True)
+        context.say(nbdinfo.stdout[:400])
+
+
+class Writer(threading.Thread):
+    """Counts in a sector of its own; what was flushed has to be there after any kill."""
+
+    def __init__(self, uri, place):
+        super().__init__()
+        self.uri, self.place = uri, place
+        self.sent = self.flushed = 0
+        self.wrong = None
+
+    def run(self):
+        try:
+            handle = nbd.NBD()
+            handle.connect_uri(self.uri)
+            while True:
+                self.sent += 1
+                body = self.sent.to_bytes(8, "little") * (SECTOR // 8)
+                fua = self.sent % 7 == 0
+                handle.pwrite(body, self.place * SECTOR, nbd.CMD_FLAG_FUA if fua else 0)
+                if fua:
+                    self.flushed = self.sent
+                elif self.sent % 5 == 0:
+                    sent = self.sent
+                    handle.flush()
+                    self.flushed = sent
+                if self.sent % 11 == 0 and bytes(handle.pread(SECTOR, self.place * SECTOR)) != body:
+                    self.wrong = f"place {self.place}: a read does not see write {self.sent}"
+                    return
+        except nbd.Error:
+            return
+
+
+@check("branches_attack.kill9_storm", 400)
+def kill9_storm(context):
+    """Writers on a branch and on one over it, the group at full speed below, retention, kill -9."""
+    with Scene(context, {"data": 4 << 20, "logs": 1 << 20}, **{"history.keep_bytes": "12MiB"}) as scene:
+        scene.start()
+        scene.write(100, 2, 8)
+        scene.settle()
+        beta = scene.beta
+        _, images = read_point(beta, "head")
+        lower = beta.one("export", GROUP, "head", "--writable")
+        handle = connect(lower["uris"]["data"])
+        handle.pwrite(b"L" * SECTOR, 100 * SECTOR)
+        handle.flush()
+        handle.shutdown()
+        upper = beta.one("export", GROUP, f"t:{exports(beta)[lower['id']]['timeline']}@head", "--writable")
+        want = {lower["id"]: bytearray(images["data"]), upper["id"]: bytearray(images["data"])}
+        for image in want.values():
+            image[100 * SECTOR:101 * SECTOR] = b"L" * SECTOR
+        low = {lower["id"]: [0] * 6, upper["id"]: [0] * 6}
+        for turn in range(6):
+            stop = threading.Event()
+
+            def group(stop=stop):
+                while not stop.is_set():
+                    scene.write(200, 2, 8)
+            below = threading.Thread(target=group)
+            below.start()
+            told = exports(beta)
+            writers = {id: [Writer(told[id]["uris"]["data"], place) for place in range(6)] for id in want}
+            for one in sum(writers.values(), []):
+                one.start()
+            until = time.time() + 2 + scene.random.random() * 3
+            mixed = None
+            while time.time() < until and mixed is None:
+                for id in want:
+                    try:
+                        got = read_device(exports(beta)[id]["uris"]["data"])
+                    except Exception as error:  # noqa
+                        mixed = str(error)
+                        break
+                    if got[6 * SECTOR:] != bytes(want[id])[6 * SECTOR:]:
+                        mixed = f"export {id} gives another content than its base"
+            beta.kill9()
+            for one in sum(writers.values(), []):
+                one.join()
+            require(mixed is None, mixed)
+            beta.start()
+            stop.set()
+            below.join()
+            wait_for("both are served", lambda: len([one for one in exports(beta).values() if one["uri"]]) == 2, 60)
+            told = exports(beta)
+            for id, ones in writers.items():
+                got = read_device(told[id]["uris"]["data"])
+                for one in ones:
+                    require(one.wrong is None, one.wrong)
+                    sector = got[one.place * SECTOR:(one.place + 1) * SECTOR]
+                    value = int.from_bytes(sector[:8], "little")
+                    require(sector == value.to_bytes(8, "little") * (SECTOR // 8) or turn == 0 and one.flushed == 0, "a torn sector")
+                    require(one.flushed == 0 or one.flushed <= value <= one.sent,
+                            f"turn {turn}: export {id} place {one.place} holds {value}, flushed {one.flushed}, sent {one.sent}")
+                require(got[6 * SECTOR:] == bytes(want[id])[6 * SECTOR:], f"export {id} differs behind the kill")
+            context.say(f"turn {turn}: " + str({id: [one.flushed for one in ones] for id, ones in writers.items()}) + f" oldest {scene.beta.status()['history']['oldest']}")
+        scene.lab.wait_caught_up()
+
+
 @check("branches_attack.over_takeovers", 300)
 def over_takeovers(context):
     """A branch stays what it is over a takeover and a demotion, and can be dropped in every role."""
