@@ -6,12 +6,14 @@
 #include <future>
 #include <limits>
 
+#include "common/base/descriptors.hpp"
 #include "common/net/address.hpp"
 
 namespace everstep::daemon {
 namespace {
 
 constexpr std::size_t kPortMax = 65535;
+constexpr std::size_t kBranchesMax = 4096;
 
 const VolumeRecord* volume_named(const GroupContext& context, const std::string& name) {
     const auto& all = context.record.volumes;
@@ -196,6 +198,15 @@ Result<Value> Exports::add_read_only(GroupContext& context, standby::Standby& st
 
 Result<Value> Exports::add_branch(GroupContext& context, standby::Standby& standby,
                                   const ExportRequest& request) {
+    // Beyond it the next start would find no descriptors left, for the groups either.
+    const auto branches = static_cast<std::size_t>(
+        std::count_if(exports_.begin(), exports_.end(),
+                      [](const auto& other) { return other.second.branch != nullptr; }));
+    if (branches >= files_for_cache(kBranchesMax) / 2)
+        return Status(ErrorCode::refused,
+                      fmt::format("there are {} writable exports, as many as this node's limit of "
+                                  "open files allows; end one, or raise the limit",
+                                  branches));
     Export one;
     one.id = std::to_string(next_id_++);
     one.context = &context;
