@@ -4,42 +4,17 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <charconv>
 #include <filesystem>
 
-#include "cli/admin_client.hpp"
 #include "cli/json.hpp"
 #include "cli/mount_place.hpp"
+#include "cli/node_exports.hpp"
 #include "cli/render.hpp"
-#include "cli/socket.hpp"
-#include "common/base/config.hpp"
 
 namespace everstep::cli {
 namespace {
 
 constexpr Tool kNeeded[] = {kNbdfuse, kLosetup, kBlkid, kMount, kUmount};
-
-// The node, and the groups whose exports it can be asked for.
-struct Node {
-    NodeSocket socket;
-    std::vector<GroupConfig> groups;
-    std::string on;  // --on
-
-    [[nodiscard]] Result<Value> ask(const std::string& verb,
-                                    std::map<std::string, std::string> arguments) const {
-        const wire::AdminRequest request{verb, std::move(arguments)};
-        Value answer;
-        const auto take = [&](const Value& body, bool last) {
-            if (last) answer = body;
-            return Status();
-        };
-        wire::AdminRequest sent = request;
-        if (!on.empty()) sent.arguments["on"] = on;
-        const Status asked = ask_node(socket, sent, take, limits_of(sent));
-        if (!asked.ok()) return asked;
-        return answer;
-    }
-};
 
 struct Mounted {
     Value told;  // the export
@@ -47,19 +22,6 @@ struct Mounted {
     std::string device;
     std::string type;
 };
-
-std::string argument(const Invocation& invocation, const std::string& key) {
-    const auto found = invocation.request.arguments.find(key);
-    return found == invocation.request.arguments.end() ? std::string() : found->second;
-}
-
-Result<Node> find_node(const Invocation& invocation) {
-    const Result<NodeSocket> socket = find_socket(invocation);
-    if (!socket.ok()) return socket.status();
-    const Result<Config> config = load_config(invocation.config);
-    if (!config.ok()) return config.status();
-    return Node{*socket, config->groups, argument(invocation, "on")};
-}
 
 Status need_root() {
     if (::geteuid() == 0) return {};
@@ -110,27 +72,9 @@ Result<std::string> directory_to_umount(const std::string& asked) {
     return (parent / path.filename()).string();
 }
 
-// A file system lies on one volume.
-Status check_volume(const Node& node, const Invocation& invocation) {
-    const std::string group = argument(invocation, "group");
-    if (!argument(invocation, "volume").empty()) return {};
-    std::string names;
-    std::size_t count = 0;
-    for (const GroupConfig& one : node.groups) {
-        for (const VolumeConfig& volume : one.volumes) {
-            if (one.name != group) continue;
-            names += (names.empty() ? "" : ", ") + volume.name;
-            ++count;
-        }
-    }
-    if (count < 2) return {};
-    return {ErrorCode::usage, fmt::format("group {} has volumes {}; name one of them: {}/VOLUME",
-                                          group, names, group)};
-}
-
 // The exports that were made for this directory, of all groups. An error of one group counts only
 // where none has any.
-Result<Value::List> exports_for(const Node& node, const std::string& directory) {
+Result<Value::List> exports_for(const HistoryNode& node, const std::string& directory) {
     Value::List found;
     Status failed;
     for (const GroupConfig& group : node.groups) {
@@ -149,7 +93,7 @@ Result<Value::List> exports_for(const Node& node, const std::string& directory) 
     return found;
 }
 
-Status end_export(const Node& node, const Value& told, bool keep) {
+Status end_export(const HistoryNode& node, const Value& told, bool keep) {
     const Status ended = node.ask("unexport", {{"id", told.at("id").text()},
                                                {"group", told.at("group").text()},
                                                {keep ? "keep" : "drop", "1"}})
@@ -157,7 +101,7 @@ Status end_export(const Node& node, const Value& told, bool keep) {
     return ended.with_context("export " + told.at("id").text());
 }
 
-Status check_nothing_left(const Node& node, const std::string& directory) {
+Status check_nothing_left(const HistoryNode& node, const std::string& directory) {
     const Result<Value::List> left = exports_for(node, directory);
     if (!left.ok()) return left.status();
     if (left->empty()) return {};
@@ -167,45 +111,8 @@ Status check_nothing_left(const Node& node, const std::string& directory) {
                         left->front().at("id").text(), directory, directory)};
 }
 
-// The volume's name and the URI that serves it.
-Result<std::pair<std::string, std::string>> served(const Value& told) {
-    const Value::Map* const uris = told.at("uris").as_map();
-    if (uris == nullptr || uris->size() != 1)
-        return Status(ErrorCode::internal, "the export serves more or less than one volume");
-    return std::pair(uris->front().first, uris->front().second.text());
-}
-
-// Of a URI: %XX is a byte.
-std::string percent_decoded(std::string_view text) {
-    std::string out;
-    for (std::size_t at = 0; at < text.size(); ++at) {
-        unsigned byte = 0;
-        const char* const digits = text.data() + at + 1;
-        if (text[at] == '%' && at + 2 < text.size() &&
-            std::from_chars(digits, digits + 2, byte, 16).ptr == digits + 2) {
-            out += static_cast<char>(byte);
-            at += 2;
-        } else {
-            out += text[at];
-        }
-    }
-    return out;
-}
-
-// The socket of a node elsewhere is none here.
-Status check_socket(const std::string& uri) {
-    constexpr std::string_view kSocket = "?socket=";
-    const std::size_t at = uri.find(kSocket);
-    if (at == std::string::npos) return {};
-    const std::string path = percent_decoded(std::string_view(uri).substr(at + kSocket.size()));
-    if (::access(path.c_str(), R_OK | W_OK) == 0) return {};
-    return {ErrorCode::io, fmt::format("{} cannot be opened here; mount on the machine of the node "
-                                       "that has the history (--on chooses it)",
-                                       path)};
-}
-
 Status attach(const MountPlace& place, const Invocation& invocation, Mounted& out) {
-    const auto volume = served(out.told);
+    const auto volume = served_volume(out.told);
     if (!volume.ok()) return volume.status();
     out.volume = volume->first;
     EVERSTEP_TRY(check_socket(volume->second));
@@ -233,7 +140,7 @@ Status attach(const MountPlace& place, const Invocation& invocation, Mounted& ou
     return check_not_interrupted();
 }
 
-Result<Value> make_export(const Node& node, const Invocation& invocation,
+Result<Value> make_export(const HistoryNode& node, const Invocation& invocation,
                           const std::string& directory) {
     auto arguments = invocation.request.arguments;
     for (const char* own : {"directory", "partition", "on"}) arguments.erase(own);
@@ -251,7 +158,7 @@ Status undone(const Status& why, const MountPlace& place, const Status& undo) {
                         why.message(), undo.message(), place.directory())};
 }
 
-Result<Mounted> mount_step(const Node& node, const Invocation& invocation,
+Result<Mounted> mount_step(const HistoryNode& node, const Invocation& invocation,
                            const MountPlace& place) {
     Mounted out;
     const Result<Value> told = make_export(node, invocation, place.directory());
@@ -281,7 +188,7 @@ Status run_mount(const Invocation& invocation, Surroundings& surroundings) {
     const std::chrono::nanoseconds began = surroundings.now();
     EVERSTEP_TRY(need_root());
     for (const Tool& tool : kNeeded) EVERSTEP_TRY(find_tool(tool).status());
-    const Result<Node> node = find_node(invocation);
+    const Result<HistoryNode> node = find_history_node(invocation);
     if (!node.ok()) return node.status();
     EVERSTEP_TRY(check_volume(*node, invocation));
     const Result<std::string> directory = directory_to_mount_on(argument(invocation, "directory"));
@@ -303,7 +210,7 @@ Status run_mount(const Invocation& invocation, Surroundings& surroundings) {
 Status run_umount(const Invocation& invocation, Surroundings& surroundings) {
     EVERSTEP_TRY(need_root());
     const bool keep = invocation.request.arguments.contains("keep");
-    const Result<Node> node = find_node(invocation);
+    const Result<HistoryNode> node = find_history_node(invocation);
     if (!node.ok()) return node.status();
     const Result<std::string> directory = directory_to_umount(argument(invocation, "directory"));
     if (!directory.ok()) return directory.status();
