@@ -218,6 +218,31 @@ std::vector<CommandSpec> mount_commands() {
     };
 }
 
+std::vector<CommandSpec> backup_commands() {
+    return {
+        {"backup",
+         "an image of a point in a file, whole or what changed since another",
+         "Writes VOLUME (of a group with one, its only one) as it was at a point to FILE on this "
+         "machine, a raw or qcow2 image in which zeroes take no room, and beside it FILE.everstep, "
+         "which says what it is; an image counts as a backup only together with that. With --since "
+         "FILE holds what differs from an earlier point, over the backup of that point, which it "
+         "names as its backing file: keep both. Needs qemu-img and qemu-nbd (package qemu-utils).",
+         "everstep backup db/data head^flush -o /backup/tue.qcow2 --since last",
+         Shape::local,
+         {{"group", "GROUP[/VOLUME]", "the group, or one volume of it"}, kPoint},
+         {{"-o", "output", "FILE", "where to"},
+          {"--since", "since", "P",
+           "only what differs from P, of which there is a backup in FILE's directory; last: from "
+           "the one of VOLUME there that was made last"},
+          {"--base", "base", "FILE",
+           "that backup is this one; without --since, whatever its point is"},
+          {"--format", "format", "F", "raw or qcow2; default: qcow2"},
+          {"--force", "force", "",
+           "write over FILE, where there is one that no other backup lies over"},
+          kOn}},
+    };
+}
+
 std::vector<CommandSpec> role_commands() {
     return {
         {"takeover",
@@ -262,7 +287,7 @@ std::vector<CommandSpec> role_commands() {
 std::vector<CommandSpec> make_commands() {
     std::vector<CommandSpec> all;
     for (auto part : {looking_commands, checking_commands, mark_commands, time_commands,
-                      mount_commands, role_commands, pki_commands}) {
+                      mount_commands, backup_commands, role_commands, pki_commands}) {
         for (CommandSpec& command : part()) all.push_back(std::move(command));
     }
     return all;

@@ -92,6 +92,9 @@ std::string word_of(const CommandSpec& command, const std::string& key) {
     for (const OperandSpec& operand : command.operands) {
         if (operand.key == key) return std::string(operand.word);
     }
+    for (const OptionSpec& option : command.options) {
+        if (option.key == key) return std::string(option.flag);
+    }
     return "--" + key;
 }
 
@@ -100,6 +103,19 @@ Status check_not_empty(const CommandSpec& command, const Arguments& arguments) {
         if (value.empty())
             return usage(std::string(command.name), word_of(command, key) + " is empty");
     }
+    return {};
+}
+
+Status check_backup(const Arguments& arguments) {
+    if (!arguments.contains("output")) return usage("backup", "say where to: -o FILE");
+    const auto format = arguments.find("format");
+    if (format == arguments.end()) return {};
+    const std::string& word = format->second;
+    if (word != "raw" && word != "qcow2")
+        return usage("backup", "--format is " + word + ", wanted raw or qcow2");
+    const bool incremental = arguments.contains("since") || arguments.contains("base");
+    if (word == "raw" && incremental)
+        return usage("backup", "a raw image has no base: --since and --base go with qcow2");
     return {};
 }
 
@@ -115,13 +131,15 @@ Status check_arguments(const std::string& name, const Arguments& arguments) {
                          "--consistency is " + word + ", wanted crash, filesystem or application");
         }
     }
+    if (name == "backup") EVERSTEP_TRY(check_backup(arguments));
     if (name == "adopt" && arguments.contains("from") == arguments.contains("force")) {
         return usage(name, "say whose data is the truth: --from NODE or --force");
     }
     return {};
 }
 
-// GROUP/VOLUME of an export or mount; its socket for a daemon that stands in another directory.
+// GROUP/VOLUME of an export, mount or backup; its socket for a daemon that stands in another
+// directory.
 Status finish_volume(const std::string& name, Arguments& arguments) {
     const std::string whole = arguments["group"];
     const std::size_t slash = whole.find('/');
@@ -163,7 +181,8 @@ Result<Parsed> finish(const CommandSpec& command, Arguments global, Arguments ar
         const auto object = arguments.find(std::string(command.operands.front().key));
         if (object != arguments.end()) out.object = object->second;
     }
-    if (name == "export" || name == "mount") EVERSTEP_TRY(finish_volume(name, arguments));
+    if (name == "export" || name == "mount" || name == "backup")
+        EVERSTEP_TRY(finish_volume(name, arguments));
     out.watch = !take(arguments, "watch").empty();
     out.config = take(global, "config");
     if (out.config.empty()) {

@@ -36,6 +36,8 @@ class LogText {
 // What `everstep mount` and `umount` did; their own bodies.
 [[nodiscard]] std::string mount_text(const Value& body);
 [[nodiscard]] std::string umount_text(const Value& body);
+// What `everstep backup` made; its own body.
+[[nodiscard]] std::string backup_text(const Value& body);
 // "gap: steps 10 .. 20, REASON, 1.0 MiB differ"
 [[nodiscard]] std::string gap_text(const Value& gap);
 // The URIs by volume, one a line with `indent` in front; a map or a list.

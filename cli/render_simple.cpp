@@ -1,4 +1,4 @@
-// The lists and short answers: marks, exports, diff, export, mount, umount, gaps.
+// The lists and short answers: marks, exports, diff, export, mount, umount, backup, gaps.
 #include "cli/render.hpp"
 
 namespace everstep::cli {
@@ -102,6 +102,18 @@ std::string umount_text(const Value& body) {
     std::string out = or_dash(body.at("directory")) + " is unmounted; " + what;
     if (!ids.empty()) out += is_true(body.at("kept")) ? " is kept" : " is ended";
     return out + '\n';
+}
+
+std::string backup_text(const Value& body) {
+    std::string out =
+        "step " + or_dash(body.at("lsn")) + " of timeline " + timeline_of(body) + ", volume " +
+        or_dash(body.at("volume")) + " of " + bytes_text(body.at("size").number()) + ", is in " +
+        printable(body.at("file").text()) + ": " + or_dash(body.at("format")) + ", " +
+        bytes_text(body.at("read").number()) + " read, " + bytes_text(body.at("written").number()) +
+        " written, in " + seconds_text(real(body.at("seconds"))) + '\n';
+    if (body.at("base").is_null()) return out;
+    return out + "it lies over " + printable(body.at("base").text()) + ", step " +
+           or_dash(body.at("since").at("lsn")) + "; keep both\n";
 }
 
 std::string export_text(const Value& body, bool quiet) {

@@ -3,6 +3,7 @@
 #include <sstream>
 
 #include "cli/admin_client.hpp"
+#include "cli/commands_backup.hpp"
 #include "cli/commands_mount.hpp"
 #include "cli/commands_pki.hpp"
 #include "cli/exit_status.hpp"
@@ -58,6 +59,7 @@ Status run_command(const Invocation& invocation, Surroundings& surroundings) {
     const std::string_view name = invocation.command->name;
     if (name == "mount") return run_mount(invocation, surroundings);
     if (name == "umount") return run_umount(invocation, surroundings);
+    if (name == "backup") return run_backup(invocation, surroundings);
     if (invocation.command->shape == Shape::local) return run_pki(invocation, surroundings);
     const Result<NodeSocket> socket = find_socket(invocation);
     if (!socket.ok()) return socket.status();

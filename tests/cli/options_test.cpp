@@ -136,6 +136,29 @@ TEST_F(Options, EveryCommandBecomesItsVerbAndArguments) {
     }
 }
 
+TEST_F(Options, ABackupNamesItsFileAndItsBase) {
+    EXPECT_EQ(good({"backup", "db/data", "m1", "-o", "f", "--since", "last", "--force"})
+                  .request.arguments,
+              (Arguments{{"group", "db"},
+                         {"volume", "data"},
+                         {"point", "m1"},
+                         {"output", "f"},
+                         {"since", "last"},
+                         {"force", "1"}}));
+    EXPECT_EQ(good({"backup", "db", "head", "--base", "b", "--format", "qcow2", "-o", "f"})
+                  .request.arguments,
+              (Arguments{{"group", "db"},
+                         {"point", "head"},
+                         {"base", "b"},
+                         {"format", "qcow2"},
+                         {"output", "f"}}));
+    bad({"backup", "db", "head"}, "-o FILE");
+    bad({"backup", "db", "head", "-o", ""}, "-o is empty");
+    bad({"backup", "db", "head", "-o", "f", "--format", "vmdk"}, "--format is vmdk");
+    bad({"backup", "db", "head", "-o", "f", "--format", "raw", "--since", "last"}, "no base");
+    bad({"backup", "db/", "head", "-o", "f"}, "backup: db/ is no GROUP/VOLUME");
+}
+
 TEST_F(Options, TheVersionIsSaidWithoutACommand) {
     EXPECT_EQ(help({"--version"}), std::string("everstep ") + version() + "\n");
 }
