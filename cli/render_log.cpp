@@ -35,7 +35,7 @@ std::string LogText::page(const Value& list) {
         if (kind == "mark" && entry.at("offset").is_null()) {
             if (!entry.at("timeline_number").is_null()) change_of_timeline(entry);
             table_.line(mark_line(entry));
-        } else if (kind == "gap") {
+        } else if (kind == "gap" || kind == "batch") {
             table_.line("== " + gap_text(entry));
         } else if (kind == "thinned") {
             table_.line(thinned_line(entry));

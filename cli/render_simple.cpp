@@ -21,10 +21,13 @@ std::string mounted_text(const Value& item) {
 }  // namespace
 
 std::string gap_text(const Value& gap) {
-    std::string out = "gap: after step " + or_dash(gap.at("from"));
+    const bool batch = is_true(gap.at("batch"));
+    std::string out =
+        std::string(batch ? "batch" : "gap") + ": after step " + or_dash(gap.at("from"));
     out += gap.at("to").is_null() ? ", still open" : " up to step " + or_dash(gap.at("to"));
     if (!gap.at("reason").is_null()) out += ", " + printable(gap.at("reason").text());
-    if (!gap.at("bytes").is_null()) out += ", " + bytes_text(gap.at("bytes").number()) + " differ";
+    if (!gap.at("bytes").is_null())
+        out += ", " + bytes_text(gap.at("bytes").number()) + (batch ? " written" : " differ");
     return out;
 }
 

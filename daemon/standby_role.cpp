@@ -312,7 +312,8 @@ wire::GroupState StandbyRole::group_state() const {
         state.step_seq = step->seq;
     }
     state.applied = standby_->applied();
-    state.gap_open = store.gap_open().has_value();
+    const std::optional<journal::Gap> gap = store.gap_open();
+    state.gap_open = gap && !gap->batch;
     state.consistent = store.consistent();
     return state;
 }
@@ -371,7 +372,10 @@ Value StandbyRole::history() const {
                                ? Value()
                                : Value(format_time(head.step_time)));
     value.set("bytes", store.stored_bytes().value());
-    value.set("gaps", static_cast<std::uint64_t>(store.gaps().size()));
+    const std::vector<journal::Gap> gaps = store.gaps();
+    value.set("gaps",
+              static_cast<std::uint64_t>(std::count_if(
+                  gaps.begin(), gaps.end(), [](const journal::Gap& gap) { return !gap.batch; })));
     return value;
 }
 

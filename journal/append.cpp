@@ -202,7 +202,7 @@ Status Store::append_timeline(const TimelineInfo& timeline) {
     chain.tip.seq = timeline.branch_seq;
     if (before.ok()) chain.tip.step_time = before->step_time;
     chain.sub = 0;
-    chain.may_jump = begin.head.open_gap.has_value();
+    chain.may_jump = begin.head.open_gap && !begin.head.open_gap->batch;
     EVERSTEP_TRY(s.seal_redo());
     return s.begin_segment(begin);
 }

@@ -43,7 +43,7 @@ class History {
     // `at`: where the frame's bytes begin in the segment's redo file.
     void take_frame(Segment& segment, const SealedFrame& frame, ByteOffset at);
     void take_resync(Segment& segment, const SealedFrame& frame, ByteOffset at);
-    void take_gap_open(const Gap& gap);
+    void take_gap_open(const Gap& gap);   // order is lost, perhaps within a batch
     void take_gap(const GapRecord& gap);  // one that has ended
     // A segment's head says all that is valid when it begins. corrupt: it does not fit what came
     // before.
@@ -153,6 +153,8 @@ class History {
     void settle_merged(Line& line);  // its segments changed
     void settle_merged(Line& line, std::vector<MergedIndexPtr> indexes);
     static void note_undone(const Line& line, MergedRun& run);
+    void note_gap_extent(const GapExtent& extent);  // of the open one
+    void take_batch_end_or_begin(EntryKind kind, const Point& at);
     void coarsen(std::vector<GapExtent>& extents, std::size_t extents_max) const;
     [[nodiscard]] const GapRecord* closed_gap_around(const Place& place) const;
 

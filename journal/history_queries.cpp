@@ -3,6 +3,13 @@
 #include "journal/history.hpp"
 
 namespace everstep::journal {
+namespace {
+
+std::string kind_of(const Gap& gap) {
+    return gap.batch ? "batch" : "gap";
+}
+
+}  // namespace
 
 Segment* History::segment(std::uint64_t number) const {
     const auto found = std::lower_bound(
@@ -81,9 +88,9 @@ Status History::check_point(const Point& point) const {
                                         name_of({end.timeline, end.at.lsn})};
     if (const GapRecord* gap = closed_gap_around(place)) {
         const std::string after = gap->given_up ? "" : " and " + name_of(gap->gap.to);
-        return {ErrorCode::refused, name + " lies inside a gap (" + gap->gap.reason +
-                                        "); the nearest points are " + name_of(gap->gap.from) +
-                                        after};
+        return {ErrorCode::refused, name + " lies inside a " + kind_of(gap->gap) + " (" +
+                                        gap->gap.reason + "); the nearest points are " +
+                                        name_of(gap->gap.from) + after};
     }
     if (const auto thinned = thinned_around(place))
         return {ErrorCode::refused, name +
@@ -94,9 +101,9 @@ Status History::check_point(const Point& point) const {
         const Place from = topology_.owner(place_of(open_gap_->from));
         if (from != place && topology_.leads_to(from, place) &&
             topology_.leads_to(place, tip_place()))
-            return {ErrorCode::refused, name + " lies inside a gap that is still open (" +
-                                            open_gap_->reason + "); the nearest point is " +
-                                            name_of(open_gap_->from)};
+            return {ErrorCode::refused, name + " lies inside a " + kind_of(*open_gap_) +
+                                            " that is still open (" + open_gap_->reason +
+                                            "); the nearest point is " + name_of(open_gap_->from)};
     }
     return {};
 }

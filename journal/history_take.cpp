@@ -197,8 +197,10 @@ void History::take_frame(Segment& segment, const SealedFrame& frame, ByteOffset 
             take_step(segment, frame, entry, at);
         } else if (entry.kind == EntryKind::flush) {
             note_flush(segment, {entry.lsn, entry.volume});
-        } else {
+        } else if (entry.kind == EntryKind::mark) {
             take_stream_mark(frame, entry);
+        } else {
+            take_batch_end_or_begin(entry.kind, {frame.header().timeline, entry.lsn});
         }
     }
     chain_ = behind(chain_, frame);
@@ -223,6 +225,10 @@ void History::take_step(Segment& segment, const SealedFrame& frame, const FrameE
                         ByteOffset at) {
     if (chain_.tip.point.lsn + 1 != entry.lsn) chain_.sub = 0;
     add_units(segment, entry, frame.payload(entry), at + entry.payload_offset);
+    if (open_gap_ && open_gap_->batch && entry.length != ByteCount(0)) {
+        open_gap_->bytes = open_gap_->bytes + entry.length.value();
+        note_gap_extent({entry.volume, entry.offset, entry.length});
+    }
     chain_.tip.point.lsn = entry.lsn;
     chain_.sub = 0;
     if (entry.fua) note_flush(segment, {entry.lsn, entry.volume});
@@ -263,7 +269,7 @@ void History::take_resync(Segment& segment, const SealedFrame& frame, ByteOffset
         unit.volume = static_cast<std::uint16_t>(entry.volume.value());
         unit.zero = has_zeroes(entry.kind);
         open_gap_->bytes = open_gap_->bytes + entry.length.value();
-        open_gap_->extents.push_back({entry.volume, entry.offset, entry.length});
+        note_gap_extent({entry.volume, entry.offset, entry.length});
         const auto add = [&](ByteOffset offset, ByteCount length, bool) {
             unit.offset = offset;
             unit.length = static_cast<std::uint32_t>(length.value());
@@ -278,11 +284,30 @@ void History::take_resync(Segment& segment, const SealedFrame& frame, ByteOffset
             add(entry.offset, entry.length, true);
     }
     segment.last = chain_.position();
+}
+
+void History::note_gap_extent(const GapExtent& extent) {
+    open_gap_->extents.push_back(extent);
     if (open_gap_->extents.size() > 2 * kGapExtentsMax) coarsen(open_gap_->extents, kGapExtentsMax);
+}
+
+// Where order is lost already the resync that follows covers the batch, and ends behind it.
+void History::take_batch_end_or_begin(EntryKind kind, const Point& at) {
+    if (kind == EntryKind::batch_begin) {
+        if (open_gap_) return;
+        open_gap_ = Gap{};
+        open_gap_->from = at;
+        open_gap_->reason = "restore";
+        open_gap_->batch = true;
+    } else if (open_gap_ && open_gap_->batch) {
+        if (open_gap_->from != at) gaps_.push_back(gap_closed_at(at));
+        open_gap_.reset();
+    }
 }
 
 void History::take_gap_open(const Gap& gap) {
     if (!open_gap_) open_gap_ = gap;
+    if (std::exchange(open_gap_->batch, false)) open_gap_->reason = gap.reason;
     chain_.may_jump = true;
 }
 

@@ -62,13 +62,15 @@ struct GapExtent {
     ByteCount length;
 };
 
-// Order was lost between two points: no point lies inside (law 5).
+// Order was lost between two points, or the steps between belong together: no point lies inside
+// (law 5).
 struct Gap {
     Point from;  // the last consistent step before
     Point to;    // the sync step that ends it; nil timeline while it is open
     std::string reason;
     ByteCount bytes;  // that were found different
     std::vector<GapExtent> extents;
+    bool batch = false;  // nothing was lost: the steps between are one batch (`everstep restore`)
 };
 
 struct StepInfo {

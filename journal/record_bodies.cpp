@@ -73,6 +73,7 @@ void write_gap(BodyWriter& to, const Gap& gap) {
     to.point(gap.from);
     to.point(gap.to);
     to.number<std::uint64_t>(gap.bytes.value());
+    to.flag(gap.batch);
     to.text(gap.reason);
     write_extents(to, gap.extents);
 }
@@ -81,6 +82,7 @@ Gap read_gap(BodyReader& from) {
     gap.from = from.point();
     gap.to = from.point();
     gap.bytes = ByteCount(from.number<std::uint64_t>());
+    gap.batch = from.flag();
     gap.reason = from.text();
     gap.extents = read_extents(from);
     return gap;
@@ -117,7 +119,7 @@ Tip read_tip(BodyReader& from) {
 
 constexpr std::size_t kTimelineBytesMin = 62;
 constexpr std::size_t kMarkBytesMin = 37;
-constexpr std::size_t kGapBytesMin = 87;
+constexpr std::size_t kGapBytesMin = 88;
 
 bool extent_fits(const ImageExtent& e, std::size_t table_bytes, std::size_t body_bytes) {
     if (!std::has_single_bit(e.blocks) || e.block % e.blocks != 0) return false;

@@ -21,7 +21,7 @@
 
 namespace everstep::journal {
 
-inline constexpr std::uint32_t kFormatVersion = 1;
+inline constexpr std::uint32_t kFormatVersion = 2;
 inline constexpr std::uint64_t kFileHeaderBytes = 4096;
 inline constexpr std::uint64_t kEnvelopeBytes = 64;
 inline constexpr std::uint64_t kRecordAlign = 512;

@@ -35,6 +35,17 @@ std::optional<Gap> Store::gap_open() const {
     return impl_->history.open_gap();
 }
 
+Store::Impl::Durable Store::Impl::now() const {
+    const auto& gap = history.open_gap();
+    return {history.chain(), gap ? std::optional(gap->from) : std::nullopt, gap && !gap->batch};
+}
+
+bool Store::order_kept() const {
+    const std::shared_lock guard(impl_->mutex);
+    const auto& gap = impl_->history.open_gap();
+    return (!gap || gap->batch) && !impl_->durable.lost;
+}
+
 Point Store::consistent() const {
     const std::shared_lock guard(impl_->mutex);
     return impl_->durable.gap_from.value_or(impl_->durable.chain.tip.point);

@@ -53,6 +53,8 @@ class Store {
     [[nodiscard]] Tip durable() const;     // newest synced
     [[nodiscard]] Point baseline() const;  // the oldest step that can be reached
     [[nodiscard]] std::optional<Gap> gap_open() const;
+    // Nothing is lost up to durable(): no gap is open there, or only that of a batch.
+    [[nodiscard]] bool order_kept() const;
     [[nodiscard]] Point consistent() const;  // newest durable step that may be promoted
     [[nodiscard]] ReplicaState replica() const;
     [[nodiscard]] std::vector<TimelineInfo> timelines() const;  // parents first

@@ -72,12 +72,10 @@ struct Store::Impl {
     struct Durable {
         Chain chain;
         std::optional<Point> gap_from;
+        bool lost = false;  // it is no batch
     };
-    Durable durable;  // under mutex
-    [[nodiscard]] Durable now() const {
-        const auto& gap = history.open_gap();
-        return {history.chain(), gap ? std::optional(gap->from) : std::nullopt};
-    }
+    Durable durable;                    // under mutex
+    [[nodiscard]] Durable now() const;  // store.cpp
 
     // ---- the apply thread's, published under mutex
     std::atomic<std::thread::id> applier{};  // the thread that is it: the first that came

@@ -101,6 +101,7 @@ struct HistoryCommands::Impl {
                std::function<Status(ReplyStream&, std::string&)> work);
     void log(const wire::AdminRequest& request, const Reply& reply);
     void diff(const wire::AdminRequest& request, const Reply& reply);
+    void point(const wire::AdminRequest& request, const Reply& reply) const;
     void mark(const wire::AdminRequest& request, const Reply& reply);
     void marks(const Reply& reply) const;
     void unmark(const wire::AdminRequest& request, const Reply& reply);
@@ -258,14 +259,23 @@ void HistoryCommands::Impl::diff(const wire::AdminRequest& request, const Reply&
           [group = &store(), a = std::move(*a), b = std::move(*b), names = naming()](
               ReplyStream& out, std::string& message) {
               for (const journal::Gap& gap : gaps_on_way(a, b)) {
-                  message +=
-                      fmt::format("{}crosses the gap from {} ({})", message.empty() ? "" : "; ",
-                                  format_point(gap.from, *group), gap.reason);
+                  message += fmt::format("{}crosses the {} from {} ({})",
+                                         message.empty() ? "" : "; ", gap.batch ? "batch" : "gap",
+                                         format_point(gap.from, *group), gap.reason);
               }
               return list_diff(a, b, [&](const journal::GapExtent& extent) {
                   return out.add(extent_value(extent, names));
               });
           });
+}
+
+void HistoryCommands::Impl::point(const wire::AdminRequest& request, const Reply& reply) const {
+    const Result<PlacedPoint> placed = resolve(argument(request, "point"));
+    if (!placed.ok()) return reply(reply_of(placed.status()));
+    Value value = Value::map();
+    value.set("lsn", placed->point.lsn.value());
+    value.set("timeline", placed->point.timeline.hex());
+    reply(reply_of({}, std::move(value)));
 }
 
 bool HistoryCommands::Impl::is_marked(const std::string& name) const {
@@ -391,8 +401,8 @@ HistoryCommands::~HistoryCommands() {
 }
 
 bool HistoryCommands::knows(std::string_view verb) {
-    constexpr std::array<std::string_view, 8> kVerbs = {"log",    "mark",   "marks", "unmark",
-                                                        "rewind", "resume", "diff",  "scrub"};
+    constexpr std::array<std::string_view, 9> kVerbs = {
+        "log", "mark", "marks", "unmark", "rewind", "resume", "diff", "scrub", "point"};
     return std::find(kVerbs.begin(), kVerbs.end(), verb) != kVerbs.end();
 }
 
@@ -405,6 +415,7 @@ void HistoryCommands::run(const wire::AdminRequest& request,
     };
     if (request.verb == "log") return impl_->log(request, answer);
     if (request.verb == "diff") return impl_->diff(request, answer);
+    if (request.verb == "point") return impl_->point(request, answer);
     if (request.verb == "mark") return impl_->mark(request, answer);
     if (request.verb == "marks") return impl_->marks(answer);
     if (request.verb == "unmark") return impl_->unmark(request, answer);

@@ -47,7 +47,7 @@ Value mark_value(const journal::Mark& mark, const Naming& naming) {
 
 Value gap_line_value(const journal::Gap& gap) {
     Value value = gap_value(gap);
-    value.set("kind", "gap");
+    value.set("kind", gap.batch ? "batch" : "gap");
     return value;
 }
 

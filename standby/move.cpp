@@ -177,7 +177,7 @@ Status Mover::finish_step() {
         const journal::ReplicaState at = store_.replica();
         if (at.low.sub == 0) return {};
         const std::optional<journal::Gap> gap = store_.gap_open();
-        if (gap && gap->from.lsn <= at.low.lsn) return {};
+        if (gap && !gap->batch && gap->from.lsn <= at.low.lsn) return {};
         const auto batch = store_.next_batch({at.line, at.low.lsn + 1}, kApplyBatchBytesMax);
         if (!batch.ok()) return batch.status();
         if (batch->empty()) return {};

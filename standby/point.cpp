@@ -183,7 +183,7 @@ class Resolver {
         // Between a gap's last consistent step and its end lies no step that this time could mean.
         for (const journal::Gap& gap : gaps_between(*store_, path_, *lsn, path_.at.lsn)) {
             if (gap.from.lsn > *lsn) continue;
-            if (gap.from.lsn < *lsn || time > time_of(gap.from)) return in_gap(gap);
+            if (gap.from.lsn < *lsn || (!gap.batch && time > time_of(gap.from))) return in_gap(gap);
         }
         for (const journal::Thinned& thinned : store_->thinned()) {
             const bool behind = thinned.from.lsn == *lsn && on_path(path_, thinned.to);
@@ -221,7 +221,9 @@ class Resolver {
         const Lsn to(text.forward ? lsn + text.shift : lsn - text.shift);
         const auto gaps =
             gaps_between(*store_, path_, std::min(from.lsn, to), std::max(from.lsn, to));
-        if (!gaps.empty()) return in_gap(gaps.front(), "reaches across");
+        // The steps of a batch are known: it can be counted over, not stood in.
+        for (const journal::Gap& gap : gaps)
+            if (!gap.batch) return in_gap(gap, "reaches across");
         return point_on(path_, to);
     }
 
@@ -288,15 +290,16 @@ class Resolver {
     }
     Status in_gap(const journal::Gap& gap, std::string_view how = "inside") const {
         const std::string before = format_point(gap.from, *context_.store);
+        const std::string_view kind = gap.batch ? "batch" : "gap";
         if (gap.to.timeline.nil()) {
             return refused(what_,
-                           fmt::format("{} a gap that is still open ({}); the nearest point before "
+                           fmt::format("{} a {} that is still open ({}); the nearest point before "
                                        "it is {}, none lies behind it yet",
-                                       how, gap.reason, before));
+                                       how, kind, gap.reason, before));
         }
         return refused(
-            what_, fmt::format("{} a gap ({}); the nearest points are {} before and {} behind", how,
-                               gap.reason, before, format_point(gap.to, *context_.store)));
+            what_, fmt::format("{} a {} ({}); the nearest points are {} before and {} behind", how,
+                               kind, gap.reason, before, format_point(gap.to, *context_.store)));
     }
 
     std::string_view what_;

@@ -240,7 +240,7 @@ wire::Ack ReceiveSession::Impl::ack() const {
     if (!store.has_history()) return out;
     // Said of the session's timeline only; the stream may still be on its way there.
     const Point durable = store.durable().point;
-    out.consistent = !store.gap_open() && store.consistent().lsn >= durable.lsn;
+    out.consistent = store.order_kept();
     if (on_path(store.view_at_tip(), durable)) out.durable = durable.lsn;
     out.received = std::max(out.received, out.durable);
     out.applied = std::min(applied_on_line(standby), out.durable);
@@ -309,7 +309,8 @@ bool ReceiveSession::initial() const {
 }
 
 bool ReceiveSession::resync() const {
-    return impl_->running() && impl_->standby.store().gap_open().has_value();
+    const std::optional<journal::Gap> gap = impl_->standby.store().gap_open();
+    return impl_->running() && gap && !gap->batch;
 }
 
 bool ReceiveSession::streaming() const {

@@ -131,9 +131,10 @@ bool on_chain(const wire::Start& start, Point at) {
 
 Status begin_plain(journal::Store& store, const wire::Start& start,
                    const std::vector<TimelineInfo>& fresh, Expected& expected) {
-    if (store.gap_open()) {
+    const std::optional<journal::Gap> gap = store.gap_open();
+    if (gap && !gap->batch) {
         return refused(fmt::format("the gap behind step {} is still open here: a resync is wanted",
-                                   store.gap_open()->from.lsn.value()));
+                                   gap->from.lsn.value()));
     }
     const Point tip = store.tip().point;
     if (fresh.empty() && tip.timeline != start.timelines.back().id) {

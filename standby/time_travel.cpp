@@ -96,6 +96,7 @@ Value gap_value(const journal::Gap& gap) {
     value.set("from", gap.from.lsn.value());
     value.set("to", gap.to.timeline.nil() ? Value() : Value(gap.to.lsn.value()));
     value.set("reason", gap.reason);
+    value.set("batch", gap.batch);
     value.set("bytes", gap.bytes.value());
     return value;
 }

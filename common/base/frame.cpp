@@ -38,6 +38,10 @@ std::string_view entry_kind_name(EntryKind kind) {
             return "flush";
         case EntryKind::mark:
             return "mark";
+        case EntryKind::batch_begin:
+            return "batch begin";
+        case EntryKind::batch_end:
+            return "batch end";
     }
     return "unknown";
 }

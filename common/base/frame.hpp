@@ -12,7 +12,7 @@
 //    still has its own seq in the chain;
 //  - a mark stands at first_lsn - 1 .. last_lsn; a flush mark at any step up to last_lsn,
 //    because it is recorded when the flush has succeeded, and the step behind which it lies may
-//    have been sealed long before;
+//    have been sealed long before; a batch begins and ends at the newest step before its entry;
 //  - prev_hash is the hash of the write frame before it on the path (zero for the first);
 //  - a resync frame stands outside the chain: first_lsn = last_lsn = as_of, no flags, prev_hash
 //    zero; its entries (data, zero, discard) are positions (as_of, sub_first + i);
@@ -42,13 +42,15 @@ inline constexpr std::uint32_t kFrameBytesMax =
 enum class FrameKind : std::uint8_t { writes = 1, resync = 2 };
 
 enum class EntryKind : std::uint8_t {
-    data = 1,     // takes an LSN; payload of `length` bytes
-    zero = 2,     // takes an LSN; no payload
-    discard = 3,  // takes an LSN; reads as zeroes in history
-    reread = 4,   // takes an LSN; a region read again after a failed write; payload
-    sync = 5,     // takes an LSN; no data: the end of a gap, offset = length = 0
-    flush = 16,   // no LSN of its own: a flush mark behind step `lsn`
-    mark = 17,    // no LSN of its own: a named mark at step `lsn`; payload is a MarkBody
+    data = 1,          // takes an LSN; payload of `length` bytes
+    zero = 2,          // takes an LSN; no payload
+    discard = 3,       // takes an LSN; reads as zeroes in history
+    reread = 4,        // takes an LSN; a region read again after a failed write; payload
+    sync = 5,          // takes an LSN; no data: the end of a gap, offset = length = 0
+    flush = 16,        // no LSN of its own: a flush mark behind step `lsn`
+    mark = 17,         // no LSN of its own: a named mark at step `lsn`; payload is a MarkBody
+    batch_begin = 18,  // no LSN of its own: what follows step `lsn` belongs together,
+    batch_end = 19,    // up to step `lsn`: the steps between are no points
 };
 [[nodiscard]] constexpr bool takes_lsn(EntryKind kind) {
     return kind <= EntryKind::sync;

@@ -28,6 +28,8 @@ bool known(EntryKind kind) {
         case EntryKind::sync:
         case EntryKind::flush:
         case EntryKind::mark:
+        case EntryKind::batch_begin:
+        case EntryKind::batch_end:
             return true;
     }
     return false;
@@ -130,6 +132,10 @@ Status check_write_lsn(const FrameHeader& header, const FrameEntry& entry, Lsn& 
         ++next;
         return {};
     }
+    if (entry.kind == EntryKind::batch_begin || entry.kind == EntryKind::batch_end) {
+        if (entry.lsn == next - 1) return {};
+        return corrupt("batch lsn", entry.lsn.value(), (next - 1).value());
+    }
     // A flush takes its time: when it succeeds, the step that it lies behind may have been sealed
     // long ago.
     const Lsn first = entry.kind == EntryKind::flush ? Lsn(0) : header.first_lsn - 1;
@@ -150,6 +156,8 @@ Status check_resync_entry(const FrameHeader& header, const FrameEntry& entry) {
         case EntryKind::sync:
         case EntryKind::flush:
         case EntryKind::mark:
+        case EntryKind::batch_begin:
+        case EntryKind::batch_end:
             return corrupt("resync entry kind", entry_kind_name(entry.kind), "data, zero, discard");
     }
     if (entry.lsn != header.first_lsn) {

@@ -55,6 +55,7 @@ Value gap_value(const Gap& gap) {
     value.set("to_timeline", gap.to.timeline.hex());
     value.set("to", gap.to.lsn.value());
     value.set("reason", gap.reason);
+    value.set("batch", gap.batch);
     value.set("differ", gap.bytes.value());
     Value extents = Value::list();
     for (const GapExtent& e : gap.extents) extents.push(range_value(e));

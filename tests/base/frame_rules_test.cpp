@@ -147,7 +147,7 @@ TEST(FrameRules, EntryFields) {
                    {
                        {"entry kind", [](Parts& p) { p.entries[1].kind = 0; }},
                        {"entry kind", [](Parts& p) { p.entries[1].kind = 6; }},
-                       {"entry kind", [](Parts& p) { p.entries[2].kind = 18; }},
+                       {"entry kind", [](Parts& p) { p.entries[2].kind = 20; }},
                        {"entry flags", [](Parts& p) { p.entries[1].flags = 2; }},
                        {"entry flags", [](Parts& p) { p.entries[2].flags = 1; }},
                        {"entry flags", [](Parts& p) { p.entries[4].flags = 1; }},
@@ -242,6 +242,18 @@ TEST(FrameRules, AFlushMarkMayStandBehindAnyStepUpToTheLast) {
         Parts parts = write_parts();
         parts.entries[2].lsn = lsn;
         EXPECT_TRUE(SealedFrame::parse(parts.join()).ok()) << lsn;
+    }
+}
+
+TEST(FrameRules, ABatchBeginsAndEndsAtTheNewestStepBeforeIt) {
+    for (const EntryKind kind : {EntryKind::batch_begin, EntryKind::batch_end}) {
+        Parts parts = write_parts();
+        parts.entries[2].kind = kKind(kind);
+        const std::uint64_t newest = parts.entries[1].lsn;
+        for (const std::uint64_t lsn : {newest - 1, newest, newest + 1}) {
+            parts.entries[2].lsn = lsn;
+            EXPECT_EQ(SealedFrame::parse(parts.join()).ok(), lsn == newest) << lsn;
+        }
     }
 }
 

@@ -23,9 +23,9 @@ Uuid random_id(std::mt19937_64& random) {
 }
 
 EntryKind random_kind(std::mt19937_64& random, FrameKind frame) {
-    constexpr std::array kAll = {EntryKind::data,   EntryKind::zero, EntryKind::discard,
-                                 EntryKind::reread, EntryKind::sync, EntryKind::flush,
-                                 EntryKind::mark};
+    constexpr std::array kAll = {EntryKind::data,   EntryKind::zero,        EntryKind::discard,
+                                 EntryKind::reread, EntryKind::sync,        EntryKind::flush,
+                                 EntryKind::mark,   EntryKind::batch_begin, EntryKind::batch_end};
     constexpr std::size_t kResyncKinds = 3;
     return kAll[below(random, frame == FrameKind::writes ? kAll.size() : kResyncKinds)];
 }

@@ -202,7 +202,7 @@ TEST_F(Damage, ANewerFormatIsRefusedAsSuch) {
     put_synced({data(0, 8)});
     lab.store.reset();
     std::string bytes = content_of(file(FileKind::redo));
-    bytes[4] = 2;
+    bytes[4] = static_cast<char>(kFormatVersion + 1);
     const std::uint32_t crc = crc32c(std::as_bytes(std::span(bytes)).first(kFileHeaderBytes - 4));
     std::memcpy(bytes.data() + kFileHeaderBytes - 4, &crc, 4);
     put_content(file(FileKind::redo), bytes);

@@ -68,15 +68,63 @@ void ModelWorld::lose_order() {
 void ModelWorld::lost_writes(const std::vector<TestWrite>& lost) {
     for (const TestWrite& write : lost) {
         if (write.kind != EntryKind::sync) resync(write);
-        if (pick(3) == 0) append();
-        if (pick(3) == 0) sync();
-        if (pick(3) == 0) apply();
-        if (pick(6) == 0) crash();
-        if (pick(6) == 0) keep();
-        if (pick(6) == 0) rewind();
-        if (pick(6) == 0) resume();
+        amid();
         if (failed()) return;
     }
+}
+
+// What may happen while no point can be added.
+void ModelWorld::amid() {
+    if (pick(3) == 0) append();
+    if (pick(3) == 0) sync();
+    if (pick(3) == 0) apply();
+    if (pick(6) == 0) crash();
+    if (pick(6) == 0) keep();
+    if (pick(6) == 0) rewind();
+    if (pick(6) == 0) resume();
+}
+
+void ModelWorld::put_batch(EntryKind kind) {
+    const FramePtr frame = line().batch_frame(kind);
+    check(lab_.store->append({&frame, 1}), "append");
+    kept_.push_back(frame);
+}
+
+// Steps that belong together, on one line or over a start of it; perhaps order is lost meanwhile.
+void ModelWorld::write_batch() {
+    sync();
+    const Lsn from = line().head();
+    put_batch(EntryKind::batch_begin);
+    no_points_.push_back({receiving_, from, Lsn(UINT64_MAX)});
+    for (std::uint64_t n = 1 + pick(4); n > 0; --n) {
+        append();
+        amid();
+        if (failed()) return;
+    }
+    if (pick(4) == 0) {
+        sync();
+        begin_line(line().head(), line().timeline().id);
+        put_batch(EntryKind::batch_begin);  // as a primary's start does
+        append();
+    }
+    sync();
+    ASSERT_TRUE(lab_.store->order_kept());
+    if (pick(4) == 0) {
+        check(lab_.store->open_gap({line().timeline().id, line().head()}, "lost"), "open_gap");
+        ASSERT_FALSE(lab_.store->order_kept());
+        const TestWrite lost = random_write();
+        (void)line().frame({lost});
+        (void)line().batch_frame(EntryKind::batch_end);
+        lost_writes({lost});
+        if (!failed()) end_gap();
+        return;
+    }
+    put_batch(EntryKind::batch_end);
+    for (NoPoints& none : no_points_)
+        if (none.line == receiving_ && none.to == Lsn(UINT64_MAX)) none.to = line().head();
+    sync();
+    ASSERT_FALSE(lab_.store->gap_open());
+    ASSERT_EQ(lab_.store->consistent(), (Point{line().timeline().id, line().head()}));
 }
 
 void ModelWorld::end_gap() {

@@ -25,6 +25,7 @@ std::span<const ModelWorld::Operation> ModelWorld::operations() {
         {"branch", 1, &ModelWorld::branch},
         {"takeover", 1, &ModelWorld::takeover},
         {"lose_order", 1, &ModelWorld::lose_order},
+        {"write_batch", 1, &ModelWorld::write_batch},
         {"put_mark", 2, &ModelWorld::put_mark},
         {"drop_mark", 1, &ModelWorld::drop_mark},
         {"open_export", 3, &ModelWorld::open_export},

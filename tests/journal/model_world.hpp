@@ -94,6 +94,9 @@ class ModelWorld {
     void takeover();
     void begin_line(Lsn branch, TimelineId from);
     void lose_order();
+    void write_batch();
+    void put_batch(EntryKind kind);
+    void amid();
     void lost_writes(const std::vector<TestWrite>& lost);
     void end_gap();
     void resync(const TestWrite& write);

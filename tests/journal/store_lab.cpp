@@ -152,6 +152,23 @@ void Primary::apply(const TestWrite& write, Bytes payload) {
 }
 
 FramePtr Primary::frame(const std::vector<TestWrite>& writes, std::optional<Lsn> flushed) {
+    add(writes);
+    if (flushed) add(EntryKind::flush, *flushed, VolumeIndex(0));
+    return seal(writes.size());
+}
+
+FramePtr Primary::flush_frame(VolumeIndex volume, Lsn lsn) {
+    add(EntryKind::flush, lsn, volume);
+    return seal(0);
+}
+
+FramePtr Primary::batch_frame(EntryKind kind, const std::vector<TestWrite>& writes) {
+    add(writes);
+    add(kind, tip_.point.lsn, VolumeIndex(0));
+    return seal(writes.size());
+}
+
+void Primary::add(const std::vector<TestWrite>& writes) {
     for (const TestWrite& write : writes) {
         tip_.point.lsn = tip_.point.lsn + 1;
         tip_.step_time += std::chrono::microseconds(7);
@@ -170,15 +187,20 @@ FramePtr Primary::frame(const std::vector<TestWrite>& writes, std::optional<Lsn>
         apply(write, payload);
         images_[entry.lsn.value()] = now;
     }
-    if (flushed) {
-        FrameEntry entry;
-        entry.kind = EntryKind::flush;
-        entry.lsn = *flushed;
-        entry.wall = entry.step_time = tip_.step_time;
-        builder_.add(entry, {});
-    }
+}
+
+void Primary::add(EntryKind kind, Lsn lsn, VolumeIndex volume) {
+    FrameEntry entry;
+    entry.kind = kind;
+    entry.lsn = lsn;
+    entry.volume = volume;
+    entry.wall = entry.step_time = tip_.step_time;
+    builder_.add(entry, {});
+}
+
+FramePtr Primary::seal(std::size_t steps) {
     FrameHeader header;
-    header.first_lsn = tip_.point.lsn - writes.size() + 1;
+    header.first_lsn = tip_.point.lsn - steps + 1;
     header.last_lsn = tip_.point.lsn;
     header.group = group_;
     header.timeline = info_.id;
@@ -186,27 +208,6 @@ FramePtr Primary::frame(const std::vector<TestWrite>& writes, std::optional<Lsn>
     header.prev_hash = tip_.hash;
     header.after_branch = first_ && header.first_lsn == info_.branch_lsn + 1;
     first_ = false;
-    FramePtr frame = builder_.seal(header);
-    tip_.seq = header.seq;
-    tip_.hash = frame->hash();
-    tips_[header.last_lsn.value()] = tip_;
-    return frame;
-}
-
-FramePtr Primary::flush_frame(VolumeIndex volume, Lsn lsn) {
-    FrameEntry entry;
-    entry.kind = EntryKind::flush;
-    entry.lsn = lsn;
-    entry.volume = volume;
-    entry.wall = entry.step_time = tip_.step_time;
-    builder_.add(entry, {});
-    FrameHeader header;
-    header.first_lsn = tip_.point.lsn + 1;
-    header.last_lsn = tip_.point.lsn;
-    header.group = group_;
-    header.timeline = info_.id;
-    header.seq = tip_.seq + 1;
-    header.prev_hash = tip_.hash;
     FramePtr frame = builder_.seal(header);
     tip_.seq = header.seq;
     tip_.hash = frame->hash();

@@ -69,6 +69,8 @@ class Primary {
     [[nodiscard]] FramePtr frame(const std::vector<TestWrite>& writes,
                                  std::optional<Lsn> flushed = std::nullopt);
     [[nodiscard]] FramePtr flush_frame(VolumeIndex volume, Lsn lsn);
+    // batch_begin or batch_end, behind the writes.
+    [[nodiscard]] FramePtr batch_frame(EntryKind kind, const std::vector<TestWrite>& writes = {});
     [[nodiscard]] const std::vector<Image>& image(Lsn lsn) const;
     [[nodiscard]] Lsn head() const { return tip_.point.lsn; }
     [[nodiscard]] const Tip& tip() const { return tip_; }
@@ -81,7 +83,9 @@ class Primary {
     std::vector<Image> now;
 
   private:
-    [[nodiscard]] FramePtr seal();
+    void add(const std::vector<TestWrite>& writes);
+    void add(EntryKind kind, Lsn lsn, VolumeIndex volume);
+    [[nodiscard]] FramePtr seal(std::size_t steps);
     void apply(const TestWrite& write, Bytes payload);
     Uuid group_;
     TimelineInfo info_;

@@ -17,8 +17,10 @@ struct PastLine {
     std::vector<FramePtr> frames;
 };
 
-// Steps that never reach the standby: what they changed comes by resync.
+// Steps that never reach the standby: what they changed comes by resync. Or a batch, of which
+// nothing is lost.
 struct PastGap {
+    bool batch = false;
     std::size_t line = 0;
     Lsn from;
     Lsn to;  // of the frame that ends it

@@ -263,7 +263,8 @@ const PastGap* Restart::gap_ahead() {
     const Point tip = node_.store().tip().point;
     const std::size_t n = *past_.number_of(tip.timeline);
     for (const PastGap& gap : past_.gaps)
-        if (gap.line == n && gap.from == (open ? open->from.lsn : tip.lsn)) return &gap;
+        if (!gap.batch && gap.line == n && gap.from == (open ? open->from.lsn : tip.lsn))
+            return &gap;
     return nullptr;
 }
 

@@ -18,14 +18,23 @@ bool of_store(const std::string& path, const char* kind) {
 
 std::span<const Workload::Operation> Workload::operations() {
     static constexpr Operation kOperations[] = {
-        {"append", 10, &Workload::append},      {"append_synced", 16, &Workload::append_synced},
-        {"sync", 4, &Workload::sync},           {"apply", 20, &Workload::apply},
-        {"apply_all", 4, &Workload::apply_all}, {"sync_low", 4, &Workload::sync_low},
-        {"rewind", 6, &Workload::rewind},       {"resume", 8, &Workload::resume},
-        {"branch", 3, &Workload::branch},       {"lose_order", 3, &Workload::lose_order},
-        {"put_mark", 5, &Workload::put_mark},   {"drop_mark", 2, &Workload::drop_mark},
-        {"restart", 2, &Workload::restart},     {"keep", 6, &Workload::keep},
-        {"tend", 4, &Workload::tend},           {"make_spare", 1, &Workload::make_spare},
+        {"append", 10, &Workload::append},
+        {"append_synced", 16, &Workload::append_synced},
+        {"sync", 4, &Workload::sync},
+        {"apply", 20, &Workload::apply},
+        {"apply_all", 4, &Workload::apply_all},
+        {"sync_low", 4, &Workload::sync_low},
+        {"rewind", 6, &Workload::rewind},
+        {"resume", 8, &Workload::resume},
+        {"branch", 3, &Workload::branch},
+        {"lose_order", 3, &Workload::lose_order},
+        {"write_batch", 3, &Workload::write_batch},
+        {"put_mark", 5, &Workload::put_mark},
+        {"drop_mark", 2, &Workload::drop_mark},
+        {"restart", 2, &Workload::restart},
+        {"keep", 6, &Workload::keep},
+        {"tend", 4, &Workload::tend},
+        {"make_spare", 1, &Workload::make_spare},
     };
     return kOperations;
 }
@@ -268,6 +277,32 @@ Status Workload::lose_order() {
     }
     EVERSTEP_TRY(node_.store().append({&line.frames.back(), 1}));
     EVERSTEP_TRY(node_.store().close_gap({id, gap.to}));
+    return sync();
+}
+
+Status Workload::put_frame(const FramePtr& frame) {
+    past_.receiving().frames.push_back(frame);
+    return node_.store().append({&frame, 1});
+}
+
+// Steps that belong together; the end comes with the last one.
+Status Workload::write_batch() {
+    EVERSTEP_TRY(sync());
+    journal::lab::Primary& writer = past_.receiving().writer;
+    PastGap batch;
+    batch.batch = true;
+    batch.line = past_.receiving_number();
+    batch.from = writer.head();
+    EVERSTEP_TRY(put_frame(writer.batch_frame(EntryKind::batch_begin)));
+    for (std::uint64_t n = 1 + pick(4); n > 0; --n) {
+        EVERSTEP_TRY(put_frame(writer.frame({random_write()})));
+        if (pick(2) == 0) EVERSTEP_TRY(node_.store().sync());
+        if (pick(2) == 0) EVERSTEP_TRY(node_.apply_some(options_.bug).status());
+    }
+    const FramePtr last = writer.batch_frame(EntryKind::batch_end, {random_write()});
+    batch.to = writer.head();
+    past_.gaps.push_back(batch);
+    EVERSTEP_TRY(put_frame(last));
     return sync();
 }
 

@@ -49,6 +49,8 @@ class Workload {
     [[nodiscard]] Status resume();
     [[nodiscard]] Status branch();
     [[nodiscard]] Status lose_order();
+    [[nodiscard]] Status write_batch();
+    [[nodiscard]] Status put_frame(const FramePtr& frame);
     [[nodiscard]] Status put_mark();
     [[nodiscard]] Status drop_mark();
     [[nodiscard]] Status restart();
