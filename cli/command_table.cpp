@@ -187,6 +187,30 @@ std::vector<CommandSpec> time_commands() {
     };
 }
 
+std::vector<CommandSpec> restore_commands() {
+    return {
+        {"restore",
+         "bring the primary's volumes to a point",
+         "Writes what differs from a point, which may lie on a branch, over the volumes of GROUP "
+         "(or VOLUME alone) where they are served, as one batch of new steps: nothing of the "
+         "history goes, and a restore to the step before it undoes it. Refused (exit 3) while "
+         "clients are connected to the volumes. Nobody is served meanwhile; when it was cut, not "
+         "until --continue has written the rest, or --undo has brought back the step before it.",
+         "everstep restore db before-drop~1",
+         Shape::document,
+         {{"group", "GROUP[/VOLUME]", "the group, or one volume of it"},
+          {"point", "P", "a point expression; everstep --help lists them", false}},
+         {kDryRun,
+          {"--volume", "volume", "NAME", "only this volume, as GROUP/VOLUME"},
+          {"--force", "force", "", "although clients are connected: they are disconnected"},
+          {"--continue", "continue", "", "instead of P: write the rest of a restore that was cut"},
+          {"--undo", "undo", "", "instead of P: back to the step before a restore that was cut"},
+          {"--on", "on", "STANDBY",
+           "the node whose history is read; default: the primary if it has one, else its only "
+           "standby"}}},
+    };
+}
+
 std::vector<CommandSpec> mount_commands() {
     return {
         {"mount",
@@ -286,8 +310,9 @@ std::vector<CommandSpec> role_commands() {
 
 std::vector<CommandSpec> make_commands() {
     std::vector<CommandSpec> all;
-    for (auto part : {looking_commands, checking_commands, mark_commands, time_commands,
-                      mount_commands, backup_commands, role_commands, pki_commands}) {
+    for (auto part :
+         {looking_commands, checking_commands, mark_commands, time_commands, restore_commands,
+          backup_commands, mount_commands, role_commands, pki_commands}) {
         for (CommandSpec& command : part()) all.push_back(std::move(command));
     }
     return all;

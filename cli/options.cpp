@@ -181,7 +181,7 @@ Result<Parsed> finish(const CommandSpec& command, Arguments global, Arguments ar
         const auto object = arguments.find(std::string(command.operands.front().key));
         if (object != arguments.end()) out.object = object->second;
     }
-    if (name == "export" || name == "mount" || name == "backup")
+    if (name == "export" || name == "mount" || name == "backup" || name == "restore")
         EVERSTEP_TRY(finish_volume(name, arguments));
     out.watch = !take(arguments, "watch").empty();
     out.config = take(global, "config");

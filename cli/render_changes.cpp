@@ -70,6 +70,26 @@ std::string takeover_text(const Invocation& invocation, const Value& body) {
     return out + '\n' + uris_text(body.at("uris"), "  ");
 }
 
+std::string restore_text(const Invocation& invocation, const Value& body) {
+    const std::string group = argument(invocation, "group");
+    const std::string bytes = bytes_text(body.at("bytes").number());
+    if (dry(invocation))
+        return "a restore of " + group + " to step " + or_dash(body.at("to")) + " would write " +
+               bytes + " in " + count_text(body.at("extents").number(), "extent") +
+               ", behind step " + or_dash(body.at("before")) + " or a later one\n";
+    if (body.at("extents").number() == 0 && body.at("bytes").number() == 0 &&
+        body.at("lsn").number() == body.at("before").number())
+        return group + " is as it was at step " + or_dash(body.at("to")) +
+               " already: nothing was written\n";
+    std::string out = group + " is as it was at step " + or_dash(body.at("to")) + ": " + bytes +
+                      " written as one batch, steps " +
+                      std::to_string(body.at("before").number() + 1) + " to " +
+                      or_dash(body.at("lsn")) + ", in " + seconds_text(real(body.at("seconds")));
+    if (is_true(body.at("undo"))) return out + "; the restore is undone\n";
+    return out + "; everstep restore " + group + " step:" + or_dash(body.at("before")) +
+           " undoes it\n";
+}
+
 std::string mark_text(const Value& body) {
     return "mark " + or_dash(body.at("name")) + " stands at step " + or_dash(body.at("lsn")) +
            " (" + or_dash(body.at("consistency")) +
@@ -138,6 +158,7 @@ std::string change_text(const Invocation& invocation, const Value& body) {
     if (name == "rewind" && !body.at("id").is_null()) return branch_text(body);
     if (name == "rewind" || name == "resume") return move_text(invocation, body);
     if (name == "takeover") return takeover_text(invocation, body);
+    if (name == "restore") return restore_text(invocation, body);
     if (name == "adopt") return adopt_text(invocation, body);
     if (name == "mark") return mark_text(body);
     if (name == "scrub") return scrub_text(invocation, body);

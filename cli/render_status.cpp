@@ -134,6 +134,20 @@ std::string export_text(const Value& one) {
     return block;
 }
 
+std::string restore_text(const Value& restore) {
+    if (restore.as_map() == nullptr) return {};
+    const bool undo = is_true(restore.at("undo"));
+    std::string out = undo ? "back to step " + or_dash(restore.at("before"))
+                           : "to step " + or_dash(restore.at("to")) + ", begun behind step " +
+                                 or_dash(restore.at("before"));
+    out += ", from " + or_dash(restore.at("node"));
+    if (!restore.at("volume").is_null()) out += ", volume " + or_dash(restore.at("volume"));
+    if (!restore.at("total").is_null())
+        out += ": " + bytes_text(restore.at("done").number()) + " of " +
+               bytes_text(restore.at("total").number()) + " compared";
+    return field("restore", out);
+}
+
 constexpr std::size_t kTimelinesShown = 16;
 
 // The tree of them, where there are several: each below the one that it branched from.
@@ -186,6 +200,7 @@ std::string group_text(const Value& group) {
                                  or_dash(group.at("history").at("head")) +
                                  "; everstep resume applies again");
     }
+    out += restore_text(group.at("restore"));
     if (group.at("positions").as_map() != nullptr) out += positions_text(group.at("positions"));
     if (const std::string lag = lag_text(group); !lag.empty()) out += field("lag", lag);
     out += history_text(group.at("history"));

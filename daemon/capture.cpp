@@ -75,6 +75,12 @@ void Capture::put_mark(const MarkBody& mark) {
     seal();
 }
 
+void Capture::put_batch(EntryKind kind) {
+    read_clocks();
+    seal_.push(order_.behind(order_.newest(), kind, VolumeIndex(0)), {});
+    seal();
+}
+
 void Capture::name_gap() {
     seal();
     seal_.name_gap();

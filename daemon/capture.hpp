@@ -58,6 +58,9 @@ class Capture {
     void seal();
     void put_mark(const MarkBody& mark);  // at the newest step; sealed at once
     void name_gap();                      // seals; the next frame is the first behind a gap
+    // What follows the newest step belongs together, until end_batch(): sealed at once.
+    void begin_batch() { put_batch(EntryKind::batch_begin); }
+    void end_batch() { put_batch(EntryKind::batch_end); }
 
     [[nodiscard]] Lsn newest() const { return order_.newest(); }
     [[nodiscard]] WallTime step_time() const { return order_.step_time(); }
@@ -67,6 +70,7 @@ class Capture {
 
   private:
     void read_clocks();
+    void put_batch(EntryKind kind);
     bool seal_every_batch_;
     bool clocks_read_ = false;
     bool timer_set_ = false;

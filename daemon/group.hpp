@@ -37,6 +37,8 @@ class Group {
     }
     // The standby whose history answers when none is named; empty: this node itself.
     [[nodiscard]] std::string history_node() const;
+    // The node that has, as far as this one knows, the role of primary; empty: this one, or none.
+    [[nodiscard]] std::string primary_node() const;
 
   private:
     // roles (group_roles.cpp)
@@ -52,6 +54,20 @@ class Group {
     void rewind_branch(const wire::AdminRequest& request, const AdminAnswer& answer);
     void mark(const wire::AdminRequest& request, const AdminAnswer& answer);
     void adopt(const wire::AdminRequest& request, const AdminAnswer& answer);
+    // restore (group_restore.cpp)
+    void restore(const wire::AdminRequest& request, const AdminAnswer& answer);
+    void restore_to(const RestoreRequest& wanted, const AdminAnswer& answer);
+    void restore_dry(const RestoreRequest& wanted, const AdminAnswer& answer);
+    void ask_history(const std::string& node, const wire::AdminRequest& request,
+                     std::function<void(const wire::AdminReply&)> answer);
+    [[nodiscard]] Result<std::vector<journal::GapExtent>> check_extents(
+        std::vector<journal::GapExtent> extents) const;
+    struct Between {
+        Point from;
+        Point to;
+    };
+    void diff_points(const std::string& node, Between points,
+                     std::function<void(Result<std::vector<journal::GapExtent>>)> done);
     [[nodiscard]] bool primary_serves() const;
     void adopt_from(const std::string& from, const wire::AdminReply& told,
                     const AdminAnswer& answer);

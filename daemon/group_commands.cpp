@@ -35,7 +35,8 @@ bool serves_group(const wire::AdminReply& told) {
     const Value::List* groups = told.body.at("groups").as_list();
     return told.error == ErrorCode::ok && groups != nullptr && !groups->empty() &&
            groups->front().at("role").text() == "primary" &&
-           groups->front().at("state").text() == "serving";
+           (groups->front().at("state").text() == "serving" ||
+            groups->front().at("state").text() == "restoring");
 }
 
 std::string argument(const wire::AdminRequest& request, const std::string& name) {
@@ -59,6 +60,7 @@ void Group::run(const wire::AdminRequest& request, AdminAnswer answer) {
         return;
     }
     if (verb == "adopt") return adopt(request, answer);
+    if (verb == "restore") return restore(request, answer);
     if (verb == "pause" || verb == "unpause") return pause(verb == "pause", answer);
     const bool at_head = argument(request, "at").empty();
     if (verb == "mark" && at_head && primary_ && primary_->state() == Primary::State::serving) {
@@ -160,6 +162,12 @@ void Group::rewind_branch(const wire::AdminRequest& request, const AdminAnswer& 
 }
 
 void Group::mark(const wire::AdminRequest& request, const AdminAnswer& answer) {
+    if (!primary_->status().at("restore").is_null()) {
+        answer(error_reply(Status(ErrorCode::refused,
+                                  "a restore is under way, or was cut: the newest step lies inside "
+                                  "its batch and is no point")));
+        return;
+    }
     MarkBody body;
     body.name = argument(request, "name");
     body.consistency =

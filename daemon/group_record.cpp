@@ -67,6 +67,18 @@ void read_volume(Words& words, GroupRecord& record) {
     record.volumes.push_back(std::move(volume));
 }
 
+void read_restore(Words& words, GroupRecord& record) {
+    RestoreRecord restore;
+    restore.before.timeline = words.uuid();
+    restore.before.lsn = Lsn(words.number());
+    restore.to.timeline = words.uuid();
+    restore.to.lsn = Lsn(words.number());
+    restore.undo = words.number() != 0;
+    restore.node = words.text();
+    restore.volume = words.text();
+    record.restore = std::move(restore);
+}
+
 void read_timeline(Words& words, GroupRecord& record) {
     journal::TimelineInfo timeline;
     timeline.id = words.uuid();
@@ -115,6 +127,8 @@ bool read_line(const std::string& key, Words& words, GroupRecord& record) {
         record.pulled.timeline = words.uuid();
         record.pulled.lsn = Lsn(words.number());
         record.pulling = words.rest();
+    } else if (key == "restore") {
+        read_restore(words, record);
     } else if (key == "volume") {
         read_volume(words, record);
     } else if (key == "timeline") {
@@ -164,6 +178,12 @@ std::string pack_record(const GroupRecord& record) {
     if (!record.pulling.empty()) {
         out += fmt::format("pulling {} {} {}\n", record.pulled.timeline.hex(),
                            record.pulled.lsn.value(), record.pulling);
+    }
+    if (const auto& restore = record.restore) {
+        out += fmt::format("restore {} {} {} {} {:d} {} {}\n", restore->before.timeline.hex(),
+                           restore->before.lsn.value(), restore->to.timeline.hex(),
+                           restore->to.lsn.value(), restore->undo, word(restore->node),
+                           word(restore->volume));
     }
     for (const VolumeRecord& volume : record.volumes) {
         out += fmt::format("volume {} {} {} {} {} {} {} {} {} {}\n", volume.name, volume.id.hex(),

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -30,6 +31,16 @@ struct PeerRecord {
     std::string compare;              // not empty: order was lost, why; a resync brings it back
 };
 
+// A restore that is under way, or was cut: the volumes hold a mix of two steps.
+struct RestoreRecord {
+    Point before;        // the step behind which its batch began
+    Point to;            // whose content is being written
+    std::string node;    // whose history holds both; empty: this node's
+    std::string volume;  // the one that is written; empty: all
+    bool undo = false;   // back to `before`
+    bool operator==(const RestoreRecord&) const = default;
+};
+
 struct GroupRecord {
     Uuid group;
     wire::Role role = wire::Role::none;
@@ -45,6 +56,7 @@ struct GroupRecord {
     std::string pulling;  // the node whose content is being written over the volumes: they hold a
                           // mix until it is all there
     Point pulled;         // the step of it
+    std::optional<RestoreRecord> restore;
     std::vector<VolumeRecord> volumes;
     std::vector<journal::TimelineInfo> timelines;  // a primary's path, parents first
     journal::Tip tip;                              // a primary's furthest position known

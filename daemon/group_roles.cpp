@@ -108,6 +108,9 @@ void Group::make_primary() {
                                     std::function<void(Status)> done) {
         begin_store(timeline, std::move(done));
     };
+    events.diff = [this](const std::string& node, Point from, Point to, auto done) {
+        diff_points(node, {from, to}, std::move(done));
+    };
     standby::Standby* store = context_.record.serves_store ? standby_->standby() : nullptr;
     if (store != nullptr) store->set_serving(true);
     primary_ = std::make_unique<Primary>(context_, store, std::move(events));
@@ -151,6 +154,7 @@ void Group::demoted(const StartDecision& decision) {
             exact ? "is" : "was not recorded, for it did not stop cleanly; it is at least",
             newest.value(), record.tip.point.timeline.hex(), name(), decision.peer, decision.peer);
     record.clean = false;
+    record.restore.reset();
     const Status saved = context_.save();
     context_.event("alarm-demoted", record.refused);
     if (!saved.ok()) context_.event("alarm-state", saved.message());

@@ -76,6 +76,7 @@ Value Group::status() const {
     value.set("ack_in_force", part.at("ack_in_force"));
     value.set("positions", part.at("positions"));
     value.set("held_at", part.at("held_at"));
+    value.set("restore", part.at("restore"));
     value.set("peers", part.at("peers"));
     value.set("history", standby_ ? standby_->history() : StandbyRole::no_history());
     Value volumes = Value::list();

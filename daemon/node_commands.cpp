@@ -36,7 +36,7 @@ void Node::run_command(const wire::AdminRequest& request, bool relayed, AdminAns
         return;
     }
     const std::string on = argument(request, "on");
-    if (!relayed && !on.empty() && on != name_) {
+    if (!relayed && !on.empty() && on != name_ && verb != "restore") {
         wire::AdminRequest there = request;
         there.arguments.erase("on");
         relay(on, there, std::move(answer));
@@ -61,7 +61,8 @@ void Node::run_for_group(const wire::AdminRequest& request, bool relayed,
     const std::string& verb = request.verb;
     const bool history = verb == "log" || verb == "marks" || verb == "unmark" || verb == "rewind" ||
                          verb == "resume" || verb == "diff" || verb == "export" ||
-                         verb == "scrub" || (verb == "mark" && !argument(request, "at").empty());
+                         verb == "scrub" || verb == "point" ||
+                         (verb == "mark" && !argument(request, "at").empty());
     if (history && !relayed && argument(request, "on").empty() && !group.has_history_here()) {
         const std::string node = group.history_node();
         if (!node.empty()) {
@@ -69,8 +70,10 @@ void Node::run_for_group(const wire::AdminRequest& request, bool relayed,
             return;
         }
     }
-    const bool known = history || verb == "mark" || verb == "takeover" || verb == "adopt" ||
-                       verb == "pause" || verb == "unpause";
+    if (verb == "restore" && !relayed && !group.primary_node().empty())
+        return relay(group.primary_node(), request, answer);
+    const bool known = history || verb == "restore" || verb == "mark" || verb == "takeover" ||
+                       verb == "adopt" || verb == "pause" || verb == "unpause";
     if (!known) {
         answer(error_reply(Status(ErrorCode::usage, "unknown command " + verb)));
         return;

@@ -47,19 +47,28 @@ Status Pipeline::open() {
             std::make_unique<StoreJournal>(loop_, *options_.store, options_.capture.tip.point.lsn);
     }
     for (std::size_t i = 0; i < options_.volumes.size(); ++i) EVERSTEP_TRY(open_volume(i));
+    uris_.resize(options_.volumes.size());
+    if (options_.in_batch) {
+        capture_->begin_batch();
+    } else {
+        EVERSTEP_TRY(open_servers(uris_));
+    }
+    timer_ = std::make_unique<net::Timer>(loop_);
+    timer_->every(kTick, [this] { tick(); });
+    return {};
+}
+
+Status Pipeline::open_servers(std::vector<std::string>& uris) {
     for (std::size_t i = 0; i < options_.volumes.size(); ++i) {
         const PipelineVolume& volume = options_.volumes[i];
-        uris_.emplace_back();
         if (volume.listen.empty()) continue;
         auto server =
             NbdServer::make(loop_, volume.listen,
                             {{volume.name, "everstep volume " + volume.name, volumes_[i].get()}});
         if (!server.ok()) return server.status().with_context("volume " + volume.name);
-        uris_.back() = server.value()->uri();
+        uris[i] = server.value()->uri();
         servers_.push_back(std::move(server.value()));
     }
-    timer_ = std::make_unique<net::Timer>(loop_);
-    timer_->every(kTick, [this] { tick(); });
     return {};
 }
 

@@ -35,6 +35,7 @@ struct PipelineOptions {
     CaptureOptions capture;
     std::vector<PipelineVolume> volumes;
     standby::LocalHistory* store = nullptr;  // serve through it; null: the devices themselves
+    bool in_batch = false;  // a batch that was cut goes on: it is begun again, nobody is let in
     io::FileSystem* files = nullptr;
 };
 
@@ -48,7 +49,8 @@ class Pipeline {
   public:
     Pipeline(net::Loop& loop, PipelineOptions options, PipelineEvents events);
     ~Pipeline();
-    // Opens the devices, begins to listen. An error names the volume; nothing serves then.
+    // Opens the devices, begins to listen (but in a batch). An error names the volume; nothing
+    // serves then.
     [[nodiscard]] Status start();
     struct Stopped {
         journal::Tip tip;
@@ -65,6 +67,23 @@ class Pipeline {
     void name_gap(std::function<void(const journal::Tip&)> done);
     // One write of kind sync, sealed: the end of a resync. `done`: the tip with it.
     void sync_step(std::function<void(const journal::Tip&)> done);
+
+    // ---- a batch of writes of this node's own (pipeline_batch.cpp)
+    // Disconnects the clients and lets none in; what was written is flushed. `done`: the tip.
+    void stop_listening(std::function<void(Result<journal::Tip>)> done);
+    void listen(std::function<void(Status)> done);  // again; an error names the volume
+    void begin_batch(std::function<void(const journal::Tip&)> done);
+    // Flushes the devices, and ends it at the newest step, which is none of before the batch.
+    void end_batch(Lsn before, std::function<void(Result<journal::Tip>)> done);
+    // Writes the blocks of `content` that the volume holds otherwise, zeroes as zeroes. `done`:
+    // the bytes written, once their answers could leave.
+    struct Wanted {
+        VolumeIndex volume;
+        ByteOffset offset;
+    };
+    void write_differing(Wanted at, Buffer content,
+                         std::function<void(Result<std::uint64_t>)> done);
+
     // Reads [offset, offset + length) as of the newest step. The frame (kind resync) arrives behind
     // every frame up to its as_of and before the next, as `on_frame` and this `done` run in order
     // on the node's loop.
@@ -77,7 +96,7 @@ class Pipeline {
         return captured_bytes_.load(std::memory_order_relaxed);
     }
     [[nodiscard]] WallTime step_now() const;  // any thread: newest step time read
-    // By volume; empty where it is not served.
+    // By volume; empty where it is not served. Changed by stop_listening() and listen().
     [[nodiscard]] const std::vector<std::string>& uris() const { return uris_; }
     [[nodiscard]] std::size_t clients();  // connected now, of all volumes; blocks
 
@@ -86,6 +105,8 @@ class Pipeline {
     void all_handed_over();
     [[nodiscard]] Status open();
     [[nodiscard]] Status open_volume(std::size_t index);
+    [[nodiscard]] Status open_servers(std::vector<std::string>& uris);
+    void flush_all(std::function<void(Status)> done);
     void tick();
     Stopped close();
 

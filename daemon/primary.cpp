@@ -20,6 +20,7 @@ Primary::Primary(GroupContext& context, standby::Standby* store, PrimaryEvents e
     : context_(context),
       store_(store),
       events_(std::move(events)),
+      restore_(context, restore_access()),
       backlog_(*context.files,
                {context.directory + "/spool", context.group->queue_bytes, ByteCount(kSpoolBytes)}),
       ack_(*context.group, context.peers()),
@@ -84,6 +85,9 @@ SendActions Primary::send_actions(Standing& standing) {
     };
     actions.sync_step = [this](std::function<void(const journal::Tip&)> done) {
         pipeline_->sync_step(std::move(done));
+    };
+    actions.after_batch = [this](std::function<void()> work) {
+        restore_.after_batch(std::move(work));
     };
     actions.fail = [this, peer](const Status& why) {
         context_.loop->post([alive = alive_, peer, why] {
@@ -165,9 +169,17 @@ void Primary::begin_session(Standing& standing) {
     standing.copying = plan->mode == wire::StartMode::initial;
     standing.session =
         std::make_unique<SendSession>(std::move(options), *plan, send_actions(standing));
+    standing.reads = std::make_unique<RemoteReads>([&peer](const wire::Control& message) {
+        if (peer.link() != nullptr) peer.link()->send(message);
+    });
     LinkEvents events;
+    events.on_data = [&standing](Buffer data) {
+        return standing.reads ? standing.reads->on_data(std::move(data)) : Status();
+    };
     events.on_control = [this, &standing](const wire::Control& message) -> Status {
         if (!standing.session) return {};
+        if (const auto* reply = std::get_if<wire::ReadReply>(&message))
+            return standing.reads->on_reply(*reply);
         EVERSTEP_TRY(standing.session->on_control(message));
         session_moved(standing);
         return {};
@@ -196,7 +208,8 @@ WallTime Primary::base_time() const {
 void Primary::end_session(Standing& standing) {
     if (standing.session)
         standing.droppable = std::max(standing.droppable, standing.session->droppable_seq());
-    context_.loop->post([gone = std::shared_ptr<SendSession>(std::move(standing.session))] {});
+    context_.loop->post([gone = std::shared_ptr<SendSession>(std::move(standing.session)),
+                         reads = std::shared_ptr<RemoteReads>(std::move(standing.reads))] {});
 }
 
 void Primary::session_moved(Standing& standing) {
@@ -398,6 +411,7 @@ void Primary::fence() {
     adopt_timer_.cancel();
     state_ = State::stopped;
     fail_marks();
+    restore_.stop(Status(ErrorCode::closed, "this node's role ends"));
     answer_adopt(Status(ErrorCode::closed, "this node's role ends"));
     if (pipeline_) context_.record.tip = pipeline_->stop().tip;
     for (auto& [name, standing] : standings_) standing.peer->stop();
@@ -411,6 +425,9 @@ void Primary::stop(std::function<void()> done) {
     adopt_timer_.cancel();
     state_ = State::stopped;
     fail_marks();
+    restore_.stop(Status(ErrorCode::closed,
+                         "the node stops; a restore that has begun waits for "
+                         "`--continue` or `--undo`"));
     answer_adopt(Status(ErrorCode::closed, "the node stops"));
     if (!served) {
         for (auto& [name, standing] : standings_) standing.peer->stop();

@@ -17,6 +17,7 @@
 #include "daemon/peer.hpp"
 #include "daemon/pipeline.hpp"
 #include "daemon/puller.hpp"
+#include "daemon/restore.hpp"
 #include "daemon/send.hpp"
 #include "daemon/start.hpp"
 #include "standby/standby.hpp"
@@ -28,6 +29,7 @@ struct PrimaryEvents {
     // The store's next timeline, durable, before anything is written on it (a node that serves
     // through its store).
     std::function<void(const journal::TimelineInfo&, std::function<void(Status)>)> append_timeline;
+    decltype(RestoreAccess::diff) diff;  // asked of the node
 };
 
 class Primary {
@@ -57,11 +59,13 @@ class Primary {
     // What a node that dialled in says of the group: a newer timeline ends this node's role.
     void heard(const wire::GroupState& state, const std::string& node);
     void put_mark(const MarkBody& mark, std::function<void(Result<Point>)> done);
+    [[nodiscard]] Restore& restore() { return restore_; }
 
   private:
     struct Standing {  // one standby
         std::unique_ptr<Peer> peer;
         std::unique_ptr<SendSession> session;
+        std::unique_ptr<RemoteReads> reads;  // over the session's link
         bool copying = false;     // the session began with a first copy, which is not done
         bool lost_order = false;  // the session is about to end: it can prove nothing any more
         FrameSeq droppable;
@@ -122,6 +126,10 @@ class Primary {
     void newest_known(const journal::Tip& tip);
     Standing* standing(const std::string& node);
     [[nodiscard]] SendActions send_actions(Standing& standing);
+    // restore (primary_restore.cpp)
+    [[nodiscard]] RestoreAccess restore_access();
+    [[nodiscard]] bool history_has(const std::string& node, Point at) const;
+    void read_own(const wire::ReadRequest& what, RemoteReads::Done done);
     // status (primary_status.cpp)
     [[nodiscard]] Value peer_status(const std::string& name, const Standing& standing) const;
     [[nodiscard]] double lag_seconds(Lsn durable) const;
@@ -148,6 +156,7 @@ class Primary {
     std::function<void(Status)> adopting_;
     std::unique_ptr<Puller> puller_;
     std::string pulling_from_;
+    Restore restore_;
     std::unique_ptr<Pipeline> pipeline_;
     Backlog backlog_;
     AckPolicy ack_;

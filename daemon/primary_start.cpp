@@ -347,6 +347,7 @@ void Primary::serve() {
                        context_.clock};
     options.store = store_;
     options.files = context_.files;
+    options.in_batch = record.restore.has_value();
     for (const VolumeConfig& volume : context_.group->volumes) {
         for (const VolumeRecord& one : record.volumes) {
             if (one.name != volume.name) continue;
@@ -395,6 +396,8 @@ void Primary::served(bool new_timeline) {
         "serving",
         fmt::format("serving from step {} of timeline {}{}", sealed_.point.lsn.value(),
                     context_.record.timelines.back().number, new_timeline ? " (new)" : ""));
+    if (const std::string cut = restore_.pending(); !cut.empty())
+        context_.event("alarm-restore", cut);
     tick_timer_.every(std::chrono::milliseconds(50), [this] { tick(); });
     save_timer_.every(std::chrono::seconds(5), [this] { save_progress(); });
     release();
@@ -456,6 +459,7 @@ void Primary::adopt(bool force, const std::string& from, std::function<void(Stat
     decision.timelines = path_to(from_wire(state.timelines), state.head.timeline);
     decision.tip = branch_tip(state);
     if (!has_record_) context_.record.group = state.group_id;
+    context_.record.restore.reset();  // all of the volumes becomes that node's
     adopting_ = std::move(done);
     state_ = State::starting;
     pull(decision);

@@ -115,11 +115,16 @@ Value Primary::peer_status(const std::string& name, const Standing& standing) co
 
 Value Primary::status() const {
     Value value = Value::map();
-    value.set("state", state_ == State::starting  ? "starting"
-                       : state_ == State::serving ? "serving"
-                       : state_ == State::refused ? "refused"
-                                                  : "stopped");
-    value.set("why", why_.empty() ? Value() : Value(why_));
+    const std::string cut = state_ == State::serving ? restore_.pending() : "";
+    value.set("state", restore_.running()          ? "restoring"
+                       : !cut.empty()              ? "refused"
+                       : state_ == State::starting ? "starting"
+                       : state_ == State::serving  ? "serving"
+                       : state_ == State::refused  ? "refused"
+                                                   : "stopped");
+    const std::string& why = cut.empty() ? why_ : cut;
+    value.set("why", why.empty() ? Value() : Value(why));
+    value.set("restore", restore_.status());
     value.set("ack_in_force",
               std::string(ack_name(ack_.waits() ? ack_.in_force() : AckLevel::local)));
     value.set("positions", positions());
@@ -128,7 +133,8 @@ Value Primary::status() const {
     value.set("peers", std::move(peers));
     Value uris = Value::list();
     if (pipeline_ && state_ == State::serving) {
-        for (const std::string& uri : pipeline_->uris()) uris.push(uri);
+        for (const std::string& uri : pipeline_->uris())
+            uris.push(uri.empty() ? Value() : Value(uri));
     }
     value.set("uris", std::move(uris));
     return value;

@@ -31,7 +31,7 @@ Result<std::uint64_t> write_differing(io::File& file, ByteOffset offset, Bytes w
 Puller::Puller(const GroupContext& context, PullOptions options, Link& link, Done done)
     : context_(context),
       options_(std::move(options)),
-      link_(link),
+      reads_([&link](const wire::Control& message) { link.send(message); }),
       done_(std::move(done)),
       alive_(std::make_shared<Puller*>(this)) {}
 
@@ -42,7 +42,7 @@ Puller::~Puller() {
 LinkEvents Puller::link_events() {
     LinkEvents events;
     events.on_control = [this](const wire::Control& message) { return on_control(message); };
-    events.on_data = [this](Buffer data) { return take(std::move(data)); };
+    events.on_data = [this](Buffer data) { return reads_.on_data(std::move(data)); };
     return events;
 }
 
@@ -59,22 +59,28 @@ void Puller::begin() {
 }
 
 void Puller::ask() {
-    while (!finished_ && wanted_.size() + writing_ < kAskedMax && volume_ < options_.sizes.size()) {
+    while (!finished_ && reads_.waiting() + writing_ < kAskedMax &&
+           volume_ < options_.sizes.size()) {
         const std::uint64_t size = options_.sizes[volume_].value();
         if (offset_ >= size) {
             ++volume_;
             offset_ = 0;
             continue;
         }
-        const ByteCount length(std::min(kPullBytes, size - offset_));
-        const wire::ReadRequest request{next_id_++, options_.at, VolumeIndex(volume_),
-                                        ByteOffset(offset_), length};
-        wanted_[request.id] = {request.volume, request.offset, length};
-        offset_ += length.value();
-        link_.send(request);
+        const Wanted wanted{VolumeIndex(volume_), ByteOffset(offset_),
+                            ByteCount(std::min(kPullBytes, size - offset_))};
+        offset_ += wanted.length.value();
+        reads_.ask({0, options_.at, wanted.volume, wanted.offset, wanted.length},
+                   [this, alive = alive_, wanted](Result<Buffer> content) {
+                       if (*alive == nullptr) return;
+                       if (content.ok()) {
+                           put(wanted, std::move(*content));
+                       } else {
+                           finish(content.status());
+                       }
+                   });
     }
-    if (!finished_ && volume_ == options_.sizes.size() && wanted_.empty() && !announced_ &&
-        writing_ == 0)
+    if (!finished_ && volume_ == options_.sizes.size() && reads_.waiting() == 0 && writing_ == 0)
         finish(Status());
 }
 
@@ -83,38 +89,8 @@ Status Puller::on_control(const wire::Control& message) {
         std::holds_alternative<wire::Ack>(message))
         return {};
     const auto* reply = std::get_if<wire::ReadReply>(&message);
-    const auto asked = reply == nullptr ? wanted_.end() : wanted_.find(reply->id);
-    if (asked == wanted_.end() || announced_) {
-        return Status(ErrorCode::corrupt, "an answer that was not asked for");
-    }
-    const Wanted wanted = asked->second;
-    wanted_.erase(asked);
-    if (reply->error != ErrorCode::ok) {
-        finish(Status(reply->error, reply->message));
-        return {};
-    }
-    if (!reply->zero) {
-        if (reply->length != wanted.length.value()) {
-            return Status(ErrorCode::corrupt, "an answer of another length than asked");
-        }
-        announced_ = wanted;
-        return {};
-    }
-    Buffer zeroes;
-    zeroes.resize(wanted.length.value());
-    std::memset(zeroes.data(), 0, zeroes.size());
-    put(wanted, std::move(zeroes));
-    return {};
-}
-
-Status Puller::take(Buffer data) {
-    if (!announced_ || data.size() != announced_->length.value()) {
-        return Status(ErrorCode::corrupt, "data that was not announced");
-    }
-    const Wanted wanted = *announced_;
-    announced_.reset();
-    put(wanted, std::move(data));
-    return {};
+    if (reply == nullptr) return Status(ErrorCode::corrupt, "an answer that was not asked for");
+    return reads_.on_reply(*reply);
 }
 
 void Puller::put(const Wanted& wanted, Buffer content_of) {

@@ -5,12 +5,12 @@
 #pragma once
 
 #include <functional>
-#include <map>
 #include <memory>
 
 #include "common/net/worker_pool.hpp"
 #include "daemon/group_context.hpp"
 #include "daemon/link.hpp"
+#include "daemon/remote_reads.hpp"
 
 namespace everstep::daemon {
 
@@ -37,21 +37,17 @@ class Puller {
     };
     void ask();
     [[nodiscard]] Status on_control(const wire::Control& message);
-    [[nodiscard]] Status take(Buffer data);
     void put(const Wanted& wanted, Buffer content);
     void written(const Status& status, std::uint64_t changed);
     void finish(const Status& status);
 
     const GroupContext& context_;
     PullOptions options_;
-    Link& link_;
+    RemoteReads reads_;
     Done done_;
     std::vector<std::shared_ptr<io::File>> files_;
-    std::map<std::uint64_t, Wanted> wanted_;  // asked, by id; answers come in any order
-    std::optional<Wanted> announced_;         // the next data message answers this one
     std::size_t volume_ = 0;
     std::uint64_t offset_ = 0;
-    std::uint64_t next_id_ = 1;
     std::size_t writing_ = 0;
     std::uint64_t changed_ = 0;
     bool finished_ = false;

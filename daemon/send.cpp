@@ -160,11 +160,14 @@ void SendSession::finish_copy() {
         (*alive)->end_ = tip;
         (*alive)->pump();
     };
-    if (state_ == State::resync) {
-        actions_.sync_step(ended);
-    } else {
-        actions_.name_gap(ended);
-    }
+    actions_.after_batch([this, alive = alive_, ended] {
+        if (*alive == nullptr) return;
+        if (state_ == State::resync) {
+            actions_.sync_step(ended);
+        } else {
+            actions_.name_gap(ended);
+        }
+    });
 }
 
 bool SendSession::window_open() const {

@@ -27,6 +27,8 @@ struct SendActions {
     std::function<void(const ResyncExtent&, std::function<void(Result<FramePtr>)>)> read_extent;
     std::function<void(std::function<void(const journal::Tip&)>)> name_gap;
     std::function<void(std::function<void(const journal::Tip&)>)> sync_step;
+    // Runs it once no batch is open: a copy that ended within one would end at no point.
+    std::function<void(std::function<void()>)> after_batch;
     std::function<void(const Status&)> fail;  // ends the session
 };
 

@@ -39,26 +39,42 @@ void ReceiveReads::start_waiting() {
 void ReceiveReads::start(const wire::ReadRequest& request) {
     ++running_;
     running_bytes_ += answer_bytes(request);
-    standby_.readers().post([this, standby = &standby_, request, alive = std::weak_ptr(alive_)] {
-        if (alive.expired()) return;
-        auto answer = std::make_shared<Answer>();
-        answer->counted_bytes = answer_bytes(request);
-        answer->reply.id = request.id;
-        const Status status = read(*standby, request, answer->data);
-        answer->reply.error = status.code();
-        answer->reply.message = status.message();
-        if (status.ok()) {
-            answer->reply.zero = is_zero(answer->data.bytes());
-            answer->reply.length =
-                answer->reply.zero ? 0U : static_cast<std::uint32_t>(answer->data.size());
-        }
-        standby->on_loop([this, answer, alive] {
-            if (alive.lock() != nullptr) finish(std::move(*answer));
+    const Source source = standby_.branches().holder(request.at.timeline);
+    keep(source, request.at);
+    standby_.readers().post(
+        [this, standby = &standby_, source, request, alive = std::weak_ptr(alive_)] {
+            if (alive.expired()) return;
+            auto answer = std::make_shared<Answer>();
+            answer->counted_bytes = answer_bytes(request);
+            answer->reply.id = request.id;
+            const Status status = read(*standby, source, request, answer->data);
+            answer->reply.error = status.code();
+            answer->reply.message = status.message();
+            if (status.ok()) {
+                answer->reply.zero = is_zero(answer->data.bytes());
+                answer->reply.length =
+                    answer->reply.zero ? 0U : static_cast<std::uint32_t>(answer->data.size());
+            }
+            standby->on_loop([this, answer, alive] {
+                if (alive.lock() != nullptr) finish(std::move(*answer));
+            });
         });
-    });
 }
 
-Status ReceiveReads::read(const Standby& standby, const wire::ReadRequest& request, Buffer& data) {
+// A step that cannot be held is refused when it is read.
+void ReceiveReads::keep(const Source& source, Point at) {
+    const auto held = std::find_if(holds_.begin(), holds_.end(), [&](const journal::HoldPtr& one) {
+        return one->at == at && !one->ended;
+    });
+    if (held != holds_.end() || !source->store().has_history()) return;
+    if (auto hold = source->store().hold(at, journal::HoldKind::lasting); hold.ok()) {
+        holds_.push_back(std::move(*hold));
+        if (holds_.size() > kReadHoldsMax) holds_.pop_front();
+    }
+}
+
+Status ReceiveReads::read(const Standby& standby, const Source& source,
+                          const wire::ReadRequest& request, Buffer& data) {
     const auto& volumes = standby.options().volumes;
     if (request.volume.value() >= volumes.size()) {
         return {ErrorCode::usage, fmt::format("volume {}: the group has {} volumes",
@@ -75,12 +91,12 @@ Status ReceiveReads::read(const Standby& standby, const wire::ReadRequest& reque
                 "volume {}: a read of {} bytes at {} is not one of whole sectors inside {} bytes",
                 volumes[request.volume.value()].name, length, offset, size)};
     }
-    if (!standby.store().has_history()) return {ErrorCode::refused, "this node has no history"};
-    const Result<journal::View> view = standby.store().view(request.at);
+    const journal::Store& store = source->store();
+    if (!store.has_history()) return {ErrorCode::refused, "this node has no history"};
+    const Result<journal::View> view = store.view(request.at);
     if (!view.ok()) return view.status();
     data.resize(length);
-    return standby.store().read(*view, standby.replica(), request.volume, request.offset,
-                                data.bytes());
+    return store.read(*view, source->replica(), request.volume, request.offset, data.bytes());
 }
 
 void ReceiveReads::finish(Answer answer) {

@@ -8,6 +8,7 @@
 
 #include <deque>
 
+#include "standby/branches.hpp"
 #include "standby/receive.hpp"
 
 namespace everstep::standby {
@@ -15,6 +16,7 @@ namespace everstep::standby {
 inline constexpr std::size_t kReadsMax = 64;
 inline constexpr std::size_t kReadsAtOnce = 4;
 inline constexpr std::uint64_t kReadAnswerBytesMax = 32ULL << 20;
+inline constexpr std::size_t kReadHoldsMax = 4;
 static_assert(kReadAnswerBytesMax >= wire::kDataBytesMax, "one read fits an empty link");
 
 class ReceiveReads {
@@ -30,8 +32,10 @@ class ReceiveReads {
         Buffer data;
         std::uint64_t counted_bytes = 0;
     };
-    [[nodiscard]] static Status read(const Standby& standby, const wire::ReadRequest& request,
-                                     Buffer& data);
+    using Source = std::shared_ptr<const HistorySource>;
+    [[nodiscard]] static Status read(const Standby& standby, const Source& source,
+                                     const wire::ReadRequest& request, Buffer& data);
+    void keep(const Source& source, Point at);
     [[nodiscard]] static std::uint64_t answer_bytes(const wire::ReadRequest& request);
     [[nodiscard]] bool may_start(const wire::ReadRequest& request) const;
     void start_waiting();
@@ -42,6 +46,8 @@ class ReceiveReads {
     const ReceiveActions& actions_;
     std::shared_ptr<bool> alive_;  // callbacks of running reads are dropped once it is gone
     std::deque<wire::ReadRequest> waiting_;
+    // The steps that were asked for last stay as long as the session.
+    std::deque<journal::HoldPtr> holds_;
     std::size_t running_ = 0;
     std::uint64_t running_bytes_ = 0;
 };

@@ -44,5 +44,40 @@ TEST(Capture, AWriteBearsTheTimeAtWhichItWasDone) {
     EXPECT_EQ(times, wanted);
 }
 
+TEST(Capture, ABatchIsSealedBetweenItsEntries) {
+    net::Loop loop;
+    HandClock clock;
+    CaptureOptions options;
+    options.group = Uuid::random();
+    options.tip.point.timeline = TimelineId(Uuid::random().bytes());
+    options.clock = &clock;
+    std::vector<std::pair<EntryKind, Lsn>> entries;
+    Capture capture(
+        loop, options,
+        [&](const FramePtr& frame) {
+            Buffer copy;
+            copy.append(frame->bytes());
+            EXPECT_TRUE(SealedFrame::parse(std::move(copy)).ok());
+            for (const FrameEntry& entry : frame->entries())
+                entries.emplace_back(entry.kind, entry.lsn);
+        },
+        [](const std::string&, const std::string&) {});
+    CapturedWrite write;
+    write.kind = EntryKind::zero;
+    write.length = ByteCount(kSectorBytes);
+    capture.captured(write);
+    capture.begin_batch();
+    EXPECT_EQ(capture.sealed().point.lsn, Lsn(1));
+    capture.captured(write);
+    capture.captured(write);
+    capture.end_batch();
+    using Entry = std::pair<EntryKind, Lsn>;
+    EXPECT_EQ(entries, (std::vector<Entry>{{EntryKind::zero, Lsn(1)},
+                                           {EntryKind::batch_begin, Lsn(1)},
+                                           {EntryKind::zero, Lsn(2)},
+                                           {EntryKind::zero, Lsn(3)},
+                                           {EntryKind::batch_end, Lsn(3)}}));
+}
+
 }  // namespace
 }  // namespace everstep::daemon

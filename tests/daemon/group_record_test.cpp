@@ -17,6 +17,7 @@ GroupRecord sample() {
     record.refused = "because of that";
     record.pulling = "beta";
     record.pulled = {Uuid::random(), Lsn(77)};
+    record.restore = {{Uuid::random(), Lsn(88)}, {Uuid::random(), Lsn(42)}, "beta", "", true};
     VolumeRecord volume;
     volume.name = "data";
     volume.id = Uuid::random();
@@ -51,6 +52,7 @@ TEST(GroupRecord, ComesBackAsItWas) {
     EXPECT_EQ(pack_record(*back), pack_record(record));
     EXPECT_EQ(back->tip, record.tip);
     EXPECT_EQ(back->step, record.step);
+    EXPECT_EQ(back->restore, record.restore);
     EXPECT_TRUE(back->unserved);
     EXPECT_EQ(back->takeovers, 3U);
     EXPECT_EQ(back->acked, Lsn(98));

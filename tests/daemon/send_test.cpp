@@ -42,6 +42,13 @@ class SendTest : public testing::Test {
             push();
             done(maker_.tip);
         };
+        actions.after_batch = [this](std::function<void()> work) {
+            if (in_batch_) {
+                behind_batch_.push_back(std::move(work));
+            } else {
+                work();
+            }
+        };
         actions.fail = [this](const Status& why) { failed_ = why; };
         return std::make_unique<SendSession>(std::move(options), plan, std::move(actions));
     }
@@ -67,6 +74,8 @@ class SendTest : public testing::Test {
     std::vector<wire::Control> messages_;
     std::vector<FramePtr> frames_;
     std::vector<std::function<void()>> reads_;
+    bool in_batch_ = false;
+    std::vector<std::function<void()>> behind_batch_;
     Status failed_;
 };
 
@@ -183,6 +192,33 @@ TEST_F(SendTest, AResyncEndsWithItsSyncStepDurable) {
     EXPECT_EQ(sender->state(), SendSession::State::resync);
     ASSERT_TRUE(sender->on_control(ack(2)).ok());
     EXPECT_EQ(sender->state(), SendSession::State::streaming);
+}
+
+TEST_F(SendTest, NoCopyEndsWithinABatch) {
+    for (const wire::StartMode mode : {wire::StartMode::resync, wire::StartMode::initial}) {
+        in_batch_ = true;
+        messages_.clear();
+        push();
+        StreamPlan plan;
+        plan.mode = mode;
+        const auto sender = session(plan);
+        ASSERT_TRUE(sender->on_control(wire::Started{}).ok());
+        while (!reads_.empty()) read_one();
+        const auto ended = [this] {
+            return std::any_of(messages_.begin(), messages_.end(), [](const wire::Control& one) {
+                return std::holds_alternative<wire::ResyncEnd>(one) ||
+                       std::holds_alternative<wire::InitialEnd>(one);
+            });
+        };
+        push();
+        sender->pump();
+        EXPECT_FALSE(ended());
+        ASSERT_EQ(behind_batch_.size(), 1U);
+        in_batch_ = false;
+        behind_batch_.front()();
+        behind_batch_.clear();
+        EXPECT_TRUE(ended());
+    }
 }
 
 TEST_F(SendTest, AFreshPairBeginsAtZeroWithoutAReading) {

@@ -1,0 +1,51 @@
+// Primary: what a restore needs of it: the history's content, from a standby or its own store.
+#include "common/net/worker_pool.hpp"
+#include "daemon/primary.hpp"
+#include "standby/branches.hpp"
+
+namespace everstep::daemon {
+
+RestoreAccess Primary::restore_access() {
+    RestoreAccess access;
+    access.pipeline = [this] { return state_ == State::serving ? pipeline_.get() : nullptr; };
+    access.kept = [this](const std::string& node, Point at) { return history_has(node, at); };
+    access.read = [this](const std::string& node, const wire::ReadRequest& what,
+                         RemoteReads::Done done) {
+        if (node.empty()) return read_own(what, std::move(done));
+        Standing* from = standing(node);
+        if (from == nullptr || !from->reads)
+            return done(Status(ErrorCode::unreachable, node + " is not connected"));
+        from->reads->ask(what, std::move(done));
+    };
+    access.diff = events_.diff;
+    return access;
+}
+
+bool Primary::history_has(const std::string& node, Point at) const {
+    if (node.empty()) return store_ != nullptr && store_->store().durable().point.lsn >= at.lsn;
+    const auto found = standings_.find(node);
+    if (found == standings_.end()) return false;
+    const Standing& one = found->second;
+    return one.session && one.session->state() == SendSession::State::streaming &&
+           one.acked.consistent && one.acked.timeline == at.timeline && one.acked.durable >= at.lsn;
+}
+
+// Of this node's own history, or of a branch over it.
+void Primary::read_own(const wire::ReadRequest& what, RemoteReads::Done done) {
+    if (store_ == nullptr)
+        return done(Status(ErrorCode::refused, "this node has no history of the group"));
+    const auto source = store_->branches().holder(what.at.timeline);
+    source->readers().post([loop = context_.loop, source, what, done = std::move(done)] {
+        auto content = std::make_shared<Buffer>();
+        content->resize(what.length.value());
+        const Result<journal::View> view = source->store().view(what.at);
+        const Status read = view.ok() ? source->store().read(*view, source->replica(), what.volume,
+                                                             what.offset, content->bytes())
+                                      : view.status();
+        loop->post([done, content, read] {
+            done(read.ok() ? Result<Buffer>(std::move(*content)) : Result<Buffer>(read));
+        });
+    });
+}
+
+}  // namespace everstep::daemon

@@ -1,0 +1,96 @@
+// Restore: brings the volumes that this node serves to a step of the history, forward, as one
+// batch of new steps (DESIGN.md 9). In order, each durable before the next:
+//  1. nobody is let in, what was written is flushed: the newest step is `before`;
+//  2. the node whose history is read has `before` durable, and says where it differs from the step;
+//  3. the record: from here on a start serves nobody until the restore is ended;
+//  4. the batch begins in the stream; what differs is written through the capture;
+//  5. the batch ends, at a point; the record of 3 is gone; clients are let in again.
+// If the node dies, or a step fails:
+//  - before 3 is durable nothing was changed, and it serves again;
+//  - behind it the volumes hold a mix: `--continue` writes the rest, `--undo` brings back
+//    `before`. A standby that takes over meanwhile offers `before`: the batch is no point.
+// Thread: the node's loop. Owned by the group's primary half.
+#pragma once
+
+#include <optional>
+
+#include "daemon/group_context.hpp"
+#include "daemon/restore_job.hpp"
+
+namespace everstep::daemon {
+
+struct RestoreRequest {
+    enum class Kind : std::uint8_t { begin, go_on, undo };
+    Kind kind = Kind::begin;
+    Point to;            // begin
+    std::string node;    // whose history; empty: this node's (go_on, undo: as it began)
+    std::string volume;  // begin; empty: all
+    bool force = false;  // disconnects clients
+};
+
+// What it needs of the primary half around it.
+struct RestoreAccess {
+    std::function<Pipeline*()> pipeline;  // null where the group is not served
+    // The node's history has the step, durable.
+    std::function<bool(const std::string& node, Point)> kept;
+    std::function<void(const std::string& node, const wire::ReadRequest&,
+                       std::function<void(Result<Buffer>)>)>
+        read;
+    // What differs between two points of a node's history.
+    std::function<void(const std::string& node, Point, Point,
+                       std::function<void(Result<std::vector<journal::GapExtent>>)>)>
+        diff;
+};
+
+struct RestoreEvents {
+    std::function<void(const RestoreFigures&)> going;  // a few times a second
+    // {"lsn","timeline","before","to","to_timeline","bytes","extents","seconds","undo"}
+    std::function<void(Result<Value>)> done;
+};
+
+class Restore {
+  public:
+    Restore(GroupContext& context, RestoreAccess access);
+    ~Restore();
+    void run(const RestoreRequest& request, RestoreEvents events);
+    // The role ends; what was begun stays in the record.
+    void stop(const Status& why);
+    [[nodiscard]] bool running() const { return running_; }
+    // Why nobody is served although the group is; empty: no restore was cut.
+    [[nodiscard]] std::string pending() const;
+    [[nodiscard]] Value status() const;  // null where none runs and none was cut
+    // Runs it once no batch is open.
+    void after_batch(std::function<void()> work);
+
+  private:
+    [[nodiscard]] Status may_run(const RestoreRequest& request) const;
+    void quiet(const journal::Tip& before);
+    void wait_kept(std::chrono::nanoseconds until);
+    void find();
+    void found(Result<std::vector<journal::GapExtent>> extents);
+    void open_batch();
+    void write();
+    void written(const Status& status);
+    void close_batch(const Value& done);
+    void told(const Result<Value>& answer);
+    void give_up(const Status& why);
+    void listen(std::function<void(Status)> done);
+    void going();
+
+    GroupContext& context_;
+    RestoreAccess access_;
+    RestoreEvents events_;
+    bool running_ = false;
+    bool resumed_ = false;  // the record was there before
+    RestoreRecord order_;   // what runs
+    RestorePlan plan_;
+    std::unique_ptr<RestoreJob> job_;
+    std::chrono::nanoseconds begun_{0};
+    std::chrono::nanoseconds told_at_{0};
+    net::Timer timer_;
+    net::Timer listen_timer_;
+    std::vector<std::function<void()>> after_;
+    std::shared_ptr<Restore*> alive_;
+};
+
+}  // namespace everstep::daemon
