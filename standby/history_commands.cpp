@@ -39,6 +39,12 @@ std::function<void(Result<Value>)> end_of_move(const Reply& reply) {
     };
 }
 
+bool has_mark(const journal::Store& in, const std::string& name) {
+    const std::vector<journal::Mark> marks = in.marks();
+    return std::any_of(marks.begin(), marks.end(),
+                       [&](const journal::Mark& one) { return one.name == name; });
+}
+
 std::function<void(Value)> progress_of(const Reply& reply) {
     return [reply](Value figures) {
         wire::AdminReply told = reply_of({}, Value::map().set("progress", std::move(figures)));
@@ -279,14 +285,10 @@ void HistoryCommands::Impl::point(const wire::AdminRequest& request, const Reply
 }
 
 bool HistoryCommands::Impl::is_marked(const std::string& name) const {
-    const auto has = [&](const journal::Store& in) {
-        const std::vector<journal::Mark> marks = in.marks();
-        return std::any_of(marks.begin(), marks.end(),
-                           [&](const journal::Mark& one) { return one.name == name; });
-    };
     const auto& branches = standby->branches().all();
-    return has(store()) || std::any_of(branches.begin(), branches.end(), [&](const auto& one) {
-               return one.second.branch && has(one.second.branch->store());
+    return has_mark(store(), name) ||
+           std::any_of(branches.begin(), branches.end(), [&](const auto& one) {
+               return one.second.branch && has_mark(one.second.branch->store(), name);
            });
 }
 
@@ -364,12 +366,12 @@ void HistoryCommands::Impl::marks(const Reply& reply) const {
 
 void HistoryCommands::Impl::unmark(const wire::AdminRequest& request, const Reply& reply) {
     const std::string name = argument(request, "name");
+    // Of two with the name, the one that a point expression means.
     std::shared_ptr<Branch> on;
-    for (const auto& [id, entry] : standby->branches().all()) {
-        if (!entry.branch) continue;
-        for (const journal::Mark& mark : entry.branch->store().marks())
-            if (mark.name == name) on = entry.branch;
-    }
+    for (const auto& [id, entry] : standby->branches().all())
+        if (!on && entry.branch && !has_mark(store(), name) &&
+            has_mark(entry.branch->store(), name))
+            on = entry.branch;
     task(
         on, [name](journal::Store& to) { return to.drop_mark(name); },
         [reply](const Status& status) { reply(reply_of(status, Value::map())); });
