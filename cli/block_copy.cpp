@@ -156,6 +156,7 @@ struct Slot {
     State state = State::free;
     Piece piece;
     std::vector<char> data;
+    std::vector<char> there;  // what the target holds, where that is asked for
     std::size_t pending = 0;
     int error = 0;
 
@@ -231,13 +232,29 @@ class Copy {
         slot.data.resize(slot.piece.length);
         slot.pending = 1;
         copied_.read = copied_.read + slot.piece.length;
-        if (nbd_aio_pread(from_.handle(), slot.data.data(), slot.piece.length, slot.piece.offset,
-                          slot.callback(), 0) >= 0)
-            return {};
-        return failed(from_, fmt::format("read at {}", slot.piece.offset), nbd_get_errno());
+        EVERSTEP_TRY(read(from_, slot, slot.data.data()));
+        if (!plan_.skip_equal) return {};
+        slot.there.resize(slot.piece.length);
+        ++slot.pending;
+        return read(to_, slot, slot.there.data());
     }
 
-    // Runs of blocks that are zero and that are not.
+    [[nodiscard]] static Status read(const NbdDisk& disk, Slot& slot, char* to) {
+        const Piece& piece = slot.piece;
+        if (nbd_aio_pread(disk.handle(), to, piece.length, piece.offset, slot.callback(), 0) >= 0)
+            return {};
+        return failed(disk, fmt::format("read at {}", piece.offset), nbd_get_errno());
+    }
+
+    enum class Block : std::uint8_t { zero, data, equal };
+    [[nodiscard]] Block kind_of(const Slot& slot, std::uint64_t at, std::uint64_t length) const {
+        const char* const data = slot.data.data() + at;
+        if (plan_.skip_equal && std::memcmp(data, slot.there.data() + at, length) == 0)
+            return Block::equal;
+        return is_zero(data, length) ? Block::zero : Block::data;
+    }
+
+    // Runs of blocks that are zero, that are not, and that need not be written.
     [[nodiscard]] Status write(Slot& slot) {
         if (slot.error != 0)
             return failed(from_, fmt::format("read at {}", slot.piece.offset), slot.error);
@@ -247,12 +264,11 @@ class Copy {
             return std::min(plan_.grain.value(), length - at);
         };
         for (std::uint64_t at = 0; at < length;) {
-            const bool zeroes = is_zero(slot.data.data() + at, block_at(at));
+            const Block kind = kind_of(slot, at, block_at(at));
             std::uint64_t end = at + block_at(at);
-            while (end < length && is_zero(slot.data.data() + end, block_at(end)) == zeroes)
-                end += block_at(end);
-            if (!zeroes) EVERSTEP_TRY(data(slot, at, end - at));
-            if (zeroes && plan_.write_zeroes) EVERSTEP_TRY(zero(slot, at, end - at));
+            while (end < length && kind_of(slot, end, block_at(end)) == kind) end += block_at(end);
+            if (kind == Block::data) EVERSTEP_TRY(data(slot, at, end - at));
+            if (kind == Block::zero && plan_.write_zeroes) EVERSTEP_TRY(zero(slot, at, end - at));
             at = end;
         }
         return {};
@@ -389,6 +405,26 @@ std::vector<DiskExtent> in_blocks(std::vector<DiskExtent> extents, ByteCount gra
             out.push_back({ByteOffset(from), ByteCount(end - from)});
     }
     return out;
+}
+
+Result<std::vector<DiskExtent>> data_extents(NbdDisk& disk, ByteCount grain) {
+    CopyPlan all;
+    all.extents = in_blocks({{ByteOffset(0), disk.size()}}, grain, disk.size());
+    all.grain = grain;
+    Pieces pieces(disk, all);
+    std::vector<DiskExtent> out;
+    while (true) {
+        const Result<std::optional<Piece>> piece = pieces.next();
+        if (!piece.ok()) return piece.status();
+        if (!piece->has_value()) return out;
+        if ((*piece)->zero) continue;
+        const bool joins = !out.empty() && out.back().offset.value() + out.back().length.value() ==
+                                               (*piece)->offset;
+        if (joins)
+            out.back().length = out.back().length + (*piece)->length;
+        else
+            out.push_back({ByteOffset((*piece)->offset), ByteCount((*piece)->length)});
+    }
 }
 
 Result<Copied> copy_blocks(NbdDisk& from, NbdDisk& to, const CopyPlan& plan) {

@@ -51,6 +51,7 @@ struct CopyPlan {
     std::vector<DiskExtent> extents;  // of in_blocks()
     ByteCount grain;                  // a block of zeroes is no data
     bool write_zeroes = false;        // the target does not read as zeroes already
+    bool skip_equal = false;          // data that the target holds already is not written
     // Bytes of the extents that are done, some times a second. An error ends the copy.
     std::function<Status(ByteCount done, ByteCount total)> on_progress;
 };
@@ -58,6 +59,9 @@ struct Copied {
     ByteCount read;     // bytes that were asked of the source: no holes
     ByteCount written;  // bytes of data: no zeroes
 };
+// Where it may hold something but zeroes, in blocks of `grain`. io; closed: interrupted.
+[[nodiscard]] Result<std::vector<DiskExtent>> data_extents(NbdDisk& disk, ByteCount grain);
+
 // io, no_space: with the disk's name, what was done, and where; closed: interrupted. Then both
 // connections are ended, and the target holds some of it. Nothing is durable before flush().
 [[nodiscard]] Result<Copied> copy_blocks(NbdDisk& from, NbdDisk& to, const CopyPlan& plan);

@@ -202,7 +202,14 @@ std::vector<CommandSpec> restore_commands() {
           {"point", "P", "a point expression; everstep --help lists them", false}},
          {kDryRun,
           {"--volume", "volume", "NAME", "only this volume, as GROUP/VOLUME"},
-          {"--force", "force", "", "although clients are connected: they are disconnected"},
+          {"--from", "from", "FILE",
+           "instead of P: the content of this image, a backup or any other; of a chain the backing "
+           "files are read, too"},
+          {"--format", "format", "F", "of FILE, where no FILE.everstep says it: raw or qcow2"},
+          {"--force", "force", "",
+           "although clients are connected: they are disconnected; with --from also although FILE "
+           "is "
+           "a backup of another volume"},
           {"--continue", "continue", "", "instead of P: write the rest of a restore that was cut"},
           {"--undo", "undo", "", "instead of P: back to the step before a restore that was cut"},
           {"--on", "on", "STANDBY",

@@ -234,17 +234,21 @@ Result<Copied> write_image(const Work& work, NbdDisk& from, const std::string& p
     if (work.base) spec.base_format = work.base->record.image_format;
     if (const Status made = make_image(spec); !made.ok())
         return work.base ? made.with_context("over " + work.base->image) : made;
-    Result<ImageServer> server = ImageServer::start(part, work.job.format);
+    Result<ImageServer> server =
+        ImageServer::start(part, work.job.format, ImageServer::Access::write);
     if (!server.ok()) return server.status();
     Result<NbdDisk> to = server->connect();
     if (!to.ok()) return to.status();
-    CopyPlan plan{in_blocks(work.extents, grain, work.record.size), grain, work.base.has_value(),
-                  [&](ByteCount done, ByteCount total) {
-                      Value amount = Value::map();
-                      amount.set("done", done.value()).set("total", total.value());
-                      progress.take(Value::map().set("progress", amount.set("unit", "bytes")));
-                      return Status();
-                  }};
+    CopyPlan plan;
+    plan.extents = in_blocks(work.extents, grain, work.record.size);
+    plan.grain = grain;
+    plan.write_zeroes = work.base.has_value();
+    plan.on_progress = [&](ByteCount done, ByteCount total) {
+        Value amount = Value::map();
+        amount.set("done", done.value()).set("total", total.value());
+        progress.take(Value::map().set("progress", amount.set("unit", "bytes")));
+        return Status();
+    };
     const Result<Copied> copied = copy_blocks(from, *to, plan);
     if (!copied.ok()) return server->explained(copied.status());
     if (const Status flushed = to->flush(); !flushed.ok()) return server->explained(flushed);

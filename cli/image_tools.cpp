@@ -83,15 +83,15 @@ void ImageServer::leave_place() {
     place_.clear();
 }
 
-Result<ImageServer> ImageServer::start(const std::string& file, ImageFormat format) {
+Result<ImageServer> ImageServer::start(const std::string& file, ImageFormat format, Access access) {
     const Result<std::string> place = private_directory();
     if (!place.ok()) return place.status();
     ImageServer out(file, *place);
-    const Result<int> pid =
-        start_tool(kQemuNbd,
-                   {"--socket=" + *place + "/socket",
-                    std::string("--format=") + image_format_name(format), "--discard=unmap", file},
-                   *place + "/log");
+    const Result<int> pid = start_tool(
+        kQemuNbd,
+        {"--socket=" + *place + "/socket", std::string("--format=") + image_format_name(format),
+         access == Access::read ? "--read-only" : "--discard=unmap", file},
+        *place + "/log");
     if (!pid.ok()) return pid.status();
     out.pid_ = *pid;
     out.log_ = ::open((*place + "/log").c_str(), O_RDONLY | O_CLOEXEC);

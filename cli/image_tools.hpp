@@ -26,7 +26,9 @@ struct ImageSpec {
 class ImageServer {
   public:
     // io: it could not be started, or ended at once, and what it said.
-    [[nodiscard]] static Result<ImageServer> start(const std::string& file, ImageFormat format);
+    enum class Access : std::uint8_t { read, write };
+    [[nodiscard]] static Result<ImageServer> start(const std::string& file, ImageFormat format,
+                                                   Access access);
     ImageServer(ImageServer&& other) noexcept;
     ImageServer& operator=(ImageServer&&) = delete;
     ~ImageServer();  // ends it, without waiting for what it has not written

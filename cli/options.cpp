@@ -106,15 +106,27 @@ Status check_not_empty(const CommandSpec& command, const Arguments& arguments) {
     return {};
 }
 
+Status check_image_format(const std::string& name, const Arguments& arguments) {
+    const auto format = arguments.find("format");
+    if (format == arguments.end() || format->second == "raw" || format->second == "qcow2")
+        return {};
+    return usage(name, "--format is " + format->second + ", wanted raw or qcow2");
+}
+
+Status check_restore(const Arguments& arguments) {
+    const auto has = [&](const char* key) { return arguments.contains(key) ? 1 : 0; };
+    if (has("point") + has("from") + has("continue") + has("undo") != 1)
+        return usage("restore", "say where to: one of P, --from FILE, --continue and --undo");
+    if (has("format") > has("from")) return usage("restore", "--format goes with --from");
+    return check_image_format("restore", arguments);
+}
+
 Status check_backup(const Arguments& arguments) {
     if (!arguments.contains("output")) return usage("backup", "say where to: -o FILE");
+    EVERSTEP_TRY(check_image_format("backup", arguments));
     const auto format = arguments.find("format");
-    if (format == arguments.end()) return {};
-    const std::string& word = format->second;
-    if (word != "raw" && word != "qcow2")
-        return usage("backup", "--format is " + word + ", wanted raw or qcow2");
-    const bool incremental = arguments.contains("since") || arguments.contains("base");
-    if (word == "raw" && incremental)
+    const bool raw = format != arguments.end() && format->second == "raw";
+    if (raw && (arguments.contains("since") || arguments.contains("base")))
         return usage("backup", "a raw image has no base: --since and --base go with qcow2");
     return {};
 }
@@ -132,6 +144,7 @@ Status check_arguments(const std::string& name, const Arguments& arguments) {
         }
     }
     if (name == "backup") EVERSTEP_TRY(check_backup(arguments));
+    if (name == "restore") EVERSTEP_TRY(check_restore(arguments));
     if (name == "adopt" && arguments.contains("from") == arguments.contains("force")) {
         return usage(name, "say whose data is the truth: --from NODE or --force");
     }

@@ -6,6 +6,7 @@
 #include "cli/commands_backup.hpp"
 #include "cli/commands_mount.hpp"
 #include "cli/commands_pki.hpp"
+#include "cli/commands_restore.hpp"
 #include "cli/exit_status.hpp"
 #include "cli/options.hpp"
 #include "cli/reply_printer.hpp"
@@ -60,6 +61,8 @@ Status run_command(const Invocation& invocation, Surroundings& surroundings) {
     if (name == "mount") return run_mount(invocation, surroundings);
     if (name == "umount") return run_umount(invocation, surroundings);
     if (name == "backup") return run_backup(invocation, surroundings);
+    if (name == "restore" && invocation.request.arguments.contains("from"))
+        return run_restore_file(invocation, surroundings);
     if (invocation.command->shape == Shape::local) return run_pki(invocation, surroundings);
     const Result<NodeSocket> socket = find_socket(invocation);
     if (!socket.ok()) return socket.status();

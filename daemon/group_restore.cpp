@@ -149,12 +149,14 @@ void Group::restore_dry(const RestoreRequest& wanted, const AdminAnswer& answer)
         const Result<Point> head = point_of(reply);
         if (!head.ok()) return answer(error_reply(head.status()));
         diff_points(wanted.node, {wanted.to, *head},
-                    [wanted, head = *head, answer,
-                     group = context_.group](Result<std::vector<journal::GapExtent>> extents) {
+                    [this, alive, wanted, head = *head,
+                     answer](Result<std::vector<journal::GapExtent>> extents) {
+                        if (*alive == nullptr) return;
                         if (!extents.ok()) return answer(error_reply(extents.status()));
                         std::erase_if(*extents, [&](const journal::GapExtent& one) {
                             return !wanted.volume.empty() &&
-                                   group->volumes[one.volume.value()].name != wanted.volume;
+                                   context_.group->volumes[one.volume.value()].name !=
+                                       wanted.volume;
                         });
                         wire::AdminReply told;
                         told.body = Value::map();
@@ -163,6 +165,7 @@ void Group::restore_dry(const RestoreRequest& wanted, const AdminAnswer& answer)
                         told.body.set("to_timeline", wanted.to.timeline.hex());
                         told.body.set("bytes", bytes_of(*extents));
                         told.body.set("extents", static_cast<std::uint64_t>(extents->size()));
+                        told.body.set("clients", primary_ ? primary_->restore().clients() : 0);
                         answer(told);
                     });
     };

@@ -60,6 +60,11 @@ void Restore::after_batch(std::function<void()> work) {
     }
 }
 
+std::uint64_t Restore::clients() const {
+    Pipeline* pipeline = access_.pipeline();
+    return pipeline == nullptr ? 0 : pipeline->clients();
+}
+
 Status Restore::may_run(const RestoreRequest& request) const {
     using Kind = RestoreRequest::Kind;
     Pipeline* pipeline = access_.pipeline();
@@ -69,12 +74,12 @@ Status Restore::may_run(const RestoreRequest& request) const {
     if (request.kind == Kind::begin && !cut.empty()) return {ErrorCode::refused, cut};
     if (request.kind != Kind::begin && cut.empty())
         return {ErrorCode::refused, "no restore was cut; there is nothing to continue or undo"};
-    const std::size_t clients = request.kind == Kind::begin ? pipeline->clients() : 0;
-    if (clients == 0 || request.force) return {};
+    const std::uint64_t connected = request.kind == Kind::begin ? clients() : 0;
+    if (connected == 0 || request.force) return {};
     return {ErrorCode::refused,
             fmt::format("the volumes are in use: {} client{} connected; unmount and disconnect "
                         "first, or --force, which disconnects them",
-                        clients, clients == 1 ? " is" : "s are")};
+                        connected, connected == 1 ? " is" : "s are")};
 }
 
 void Restore::run(const RestoreRequest& request, RestoreEvents events) {

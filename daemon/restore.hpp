@@ -55,6 +55,7 @@ class Restore {
     void run(const RestoreRequest& request, RestoreEvents events);
     // The role ends; what was begun stays in the record.
     void stop(const Status& why);
+    [[nodiscard]] std::uint64_t clients() const;  // connected now; blocks for a moment
     [[nodiscard]] bool running() const { return running_; }
     // Why nobody is served although the group is; empty: no restore was cut.
     [[nodiscard]] std::string pending() const;

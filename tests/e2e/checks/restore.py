@@ -1,10 +1,10 @@
 """The primary's volumes go back to a step, as one batch; cut by kill -9; over a takeover; undone."""
 
+import os
 import threading
 import time
 
-from everstep_lab.base import require, wait_for
-from everstep_lab.history import fetch
+from everstep_lab.base import need_tool, require, wait_for
 from everstep_lab.model import same_images
 from everstep_lab.nbdio import connect, raw_images, read_device, read_point
 from everstep_lab.nodes import GROUP
@@ -112,7 +112,7 @@ def there_and_back(context):
         same_images("a branch", equal_pair(scene, "a branch"), content)
 
         for words, why in ((("step:999999",), "head"), ((f"step:{head + 1}",), "batch"), (("head", "--continue"), ""),
-                           (("--continue",), "no restore"), (("--undo",), "no restore"), ((), "point"),
+                           (("--continue",), "no restore"), (("--undo",), "no restore"), ((), "where to"),
                            (("head", "--volume", "nosuch"), "nosuch"), (("head", "--on", "gamma"), "gamma")):
             answer = alpha.cli("restore", GROUP, *words)
             require(answer.code in (2, 3) and why in answer.err, f"restore {words}: {answer.code} {answer.err}")
@@ -238,3 +238,57 @@ def takeover_in_the_middle(context):
         scene.lab.wait_streaming(alpha)
         scene.standby = alpha
         same_images("the pair", equal_pair(scene, "together"), point)
+
+
+@check("restore.from_an_image", 240)
+def from_an_image(context):
+    """A chain of backups, and an image that nothing is known of, come back."""
+    for tool in ("qemu-img", "qemu-nbd"):
+        need_tool(tool)
+    with Scene(context) as scene:
+        scene.start()
+        alpha, beta = scene.alpha, scene.beta
+        chain = []
+        for turn, name in enumerate(("full.qcow2", "second.qcow2", "third.qcow2")):
+            scene.write(80, 2, 8)
+            scene.settle()
+            path = os.path.join(context.directory, name)
+            beta.do("backup", f"{GROUP}/data", "head", "-o", path, *(("--since", "last") if turn else ()))
+            chain.append((path, read_point(beta, "head")[1]["data"]))
+        scene.write(80, 2, 8)
+        scene.settle()
+        logs = served(alpha)["logs"]
+        for path, content in (chain[2], chain[0], chain[1]):
+            dry = beta.one("restore", f"{GROUP}/data", "--from", path, "--dry-run")
+            require(dry["bytes"] > 0, f"a dry run of what differs says {dry}")
+            beta.one("restore", f"{GROUP}/data", "--from", path)
+            same_images(f"restored from {path}", equal_pair(scene, path), {"data": content, "logs": logs})
+            require(beta.do("exports") == [], "an export is left")
+        again = beta.one("restore", f"{GROUP}/data", "--from", chain[1][0])
+        require(again["bytes"] == 0, f"a second restore of the same writes {again['bytes']} bytes")
+
+        # No backup: its format has to be said, its size has to be the volume's.
+        raw = os.path.join(context.directory, "raw.img")
+        content = bytearray(len(chain[0][1]))
+        content[4096:8192] = scene.random.randbytes(4096)
+        content[-512:] = scene.random.randbytes(512)
+        with open(raw, "wb") as file:
+            file.write(content)
+        beta.cli("restore", f"{GROUP}/data", "--from", raw).expect(2, "--format")
+        beta.one("restore", f"{GROUP}/data", "--from", raw, "--format", "raw")
+        same_images("restored from a raw image", equal_pair(scene, "raw"), {"data": bytes(content), "logs": logs})
+
+        before = served(alpha)
+        for words, code, why in ((("restore", GROUP, "--from", raw, "--format", "raw"), 2, "logs"),
+                                 (("restore", f"{GROUP}/logs", "--from", raw, "--format", "raw"), 3, "bytes"),
+                                 (("restore", f"{GROUP}/logs", "--from", chain[0][0]), 3, "not of"),
+                                 (("restore", f"{GROUP}/data", "--from", raw + ".no", "--format", "raw"), 1, "no such"),
+                                 (("restore", f"{GROUP}/data", "--from", raw, "--format", "qcow2"), 1, "qemu-nbd"),
+                                 (("restore", f"{GROUP}/data", "head", "--from", raw), 2, "one of"),
+                                 (("restore", f"{GROUP}/data", "head", "--format", "raw"), 2, "--from")):
+            beta.cli(*words).expect(code, why)
+        handle = connect(alpha.uri("data"))
+        beta.cli("restore", f"{GROUP}/data", "--from", chain[0][0]).expect(3, "1 client is connected")
+        handle.shutdown()
+        require(beta.do("exports") == [], "an export is left")
+        same_images("after refusals", equal_pair(scene, "refusals"), before)
