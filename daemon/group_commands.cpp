@@ -22,6 +22,15 @@ Status check_mount(const ExportRequest& wanted) {
             "the directory " + wanted.mount + " is no absolute path without control characters"};
 }
 
+MarkBody mark_of(const wire::AdminRequest& request) {
+    MarkBody body;
+    body.name = argument(request, "name");
+    body.consistency = argument(request, "consistency");
+    if (body.consistency.empty()) body.consistency = "crash";
+    body.pinned = argument(request, "pin") == "1";
+    return body;
+}
+
 }  // namespace
 
 wire::AdminReply error_reply(const Status& status) {
@@ -168,11 +177,7 @@ void Group::mark(const wire::AdminRequest& request, const AdminAnswer& answer) {
                                   "its batch and is no point")));
         return;
     }
-    MarkBody body;
-    body.name = argument(request, "name");
-    body.consistency =
-        argument(request, "consistency").empty() ? "crash" : argument(request, "consistency");
-    body.pinned = argument(request, "pin") == "1";
+    const MarkBody body = mark_of(request);
     const Status named = check_mark_name(body.name);
     if (!named.ok()) {
         answer(error_reply(named));

@@ -31,6 +31,11 @@ class SmallDisk:
         return facts.f_bavail * facts.f_frsize
 
 
+def alarms(node):
+    return [one for one in node.events()
+            if "fail" in one["kind"] or "alarm" in one["kind"] and one["kind"] != "alarm-peer"]
+
+
 def exports(node):
     return {one["id"]: one for one in node.do("exports", GROUP)}
 
@@ -170,7 +175,8 @@ def commands_race(context):
             handle.pwrite(bytes([n]) * SECTOR, n * SECTOR)
         handle.flush()
         handle.shutdown()
-        wait_for("no client", lambda: beta.cli("rewind", GROUP, f"t:{timeline}@head", "--branch", branch["id"]).code == 0, 20)
+        wait_for("no client", lambda: beta.cli(
+            "rewind", GROUP, f"t:{timeline}@head", "--branch", branch["id"]).code == 0, 20)
         stop = threading.Event()
         said = []
 
@@ -186,7 +192,8 @@ def commands_race(context):
                         one.pwrite(os.urandom(SECTOR), 0)
                     one.shutdown()
                 except nbd.Error as error:
-                    if "ESHUTDOWN" not in str(error.errno) and error.errno not in ("ENOTCONN", "ECONNREFUSED", "ENOENT", "ESHUTDOWN", "ECONNRESET", None, "EPIPE"):
+                    if error.errno not in (None, "ESHUTDOWN", "ENOTCONN", "ECONNREFUSED", "ENOENT", "ECONNRESET",
+                                           "EPIPE"):
                         said.append(str(error))
 
         threads = [threading.Thread(target=client) for _ in range(2)]
@@ -195,9 +202,10 @@ def commands_race(context):
         begun = time.time()
         codes = []
         while time.time() - begun < 25:
-            running = [subprocess.Popen([EVERSTEP, "--config", scene.lab.config, "--node", "beta", "--json", "rewind", GROUP,
-                                         f"t:{timeline}@step:{base + 5 + n}", "--branch", branch["id"], "--force"],
-                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for n in range(4)]
+            argv = [EVERSTEP, "--config", scene.lab.config, "--node", "beta", "--json", "rewind", GROUP]
+            running = [subprocess.Popen(
+                [*argv, f"t:{timeline}@step:{base + 5 + n}", "--branch", branch["id"], "--force"],
+                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for n in range(4)]
             for one in running:
                 out, err = one.communicate(timeout=60)
                 codes.append(one.returncode)
@@ -209,7 +217,7 @@ def commands_race(context):
         context.say(f"{len(codes)} rewinds, failed {sum(1 for code in codes if code)}: {sorted(set(said))[:10]}")
         told = exports(beta)[branch["id"]]
         context.say(str(told))
-        bad = [one for one in beta.events() if "fail" in one["kind"] or "alarm" in one["kind"] and one["kind"] != "alarm-peer"]
+        bad = alarms(beta)
         require(not bad, f"{bad[:5]}")
         handle = connect(told["uris"]["data"])
         handle.pwrite(b"x" * SECTOR, 0)
@@ -268,8 +276,9 @@ def points(context):
             return (body["timeline"], body["lsn"])
         mine, trunk = branch["timeline"], scene.model.head[0]
         wanted = {
-            f"{t}@head": (mine, 50), f"{t}@head~3": (mine, 47), f"{t}@head~10": (trunk, 40), f"{t}@head~15": (trunk, 35),
-            f"{t}@step:40": (trunk, 40), f"{t}@step:41": (mine, 41), f"{t}@step:1": (trunk, 1), f"{t}@head^flush": (mine, 45),
+            f"{t}@head": (mine, 50), f"{t}@head~3": (mine, 47), f"{t}@head~10": (trunk, 40),
+            f"{t}@head~15": (trunk, 35), f"{t}@step:40": (trunk, 40), f"{t}@step:41": (mine, 41),
+            f"{t}@step:1": (trunk, 1), f"{t}@head^flush": (mine, 45),
             f"{t}@step:40+5": (mine, 45), f"{t}@step:38+5": (mine, 43), f"{t}@step:42~5": (trunk, 37),
             f"{t}@step:0": (trunk, 0),
         }
@@ -284,7 +293,8 @@ def points(context):
         over = beta.one("export", GROUP, f"{t}@step:43", "--writable")
         beta.kill9()
         beta.start()
-        told = wait_for("all are served", lambda: len([one for one in exports(beta).values() if one["uri"]]) == 3 and exports(beta), 30)
+        told = wait_for("all are served", lambda: len(
+            [one for one in exports(beta).values() if one["uri"]]) == 3 and exports(beta), 30)
         beta.cli("unexport", branch["id"], "--drop").expect(3, over["id"])
         # Marks of the same name: one on the branch, one by the stream.
         beta.do("mark", GROUP, "same", "--at", f"{t}@step:44")
@@ -321,7 +331,8 @@ def sizes(context):
         image[size - (90 << 20) - SECTOR:size - SECTOR] = bytes(90 << 20)
         put(size - (10 << 20), 4096 + SECTOR)
         put(SECTOR, 4096)
-        for bad in (lambda: handle.pwrite(bytes(SECTOR), size), lambda: handle.pwrite(bytes(2 * SECTOR), size - SECTOR)):
+        for bad in (lambda: handle.pwrite(bytes(SECTOR), size),
+                    lambda: handle.pwrite(bytes(2 * SECTOR), size - SECTOR)):
             try:
                 handle.set_strict_mode(0)
                 bad()
@@ -334,8 +345,9 @@ def sizes(context):
         beta.kill9()
         beta.start()
         wait_for("served", lambda: exports(beta)[branch["id"]]["uri"], 30)
-        require(read_device(exports(beta)[branch["id"]]["uris"]["data"]) == bytes(image), "behind kill -9 the branch differs")
-        nbdinfo = subprocess.run(["nbdinfo", "--map", exports(beta)[branch["id"]]["uris"]["data"]], capture_output=True, text=True)
+        uri = exports(beta)[branch["id"]]["uris"]["data"]
+        require(read_device(uri) == bytes(image), "behind kill -9 the branch differs")
+        nbdinfo = subprocess.run(["nbdinfo", "--map", uri], capture_output=True, text=True)
         context.say(nbdinfo.stdout[:400])
 
 
@@ -427,11 +439,14 @@ def kill9_storm(context):
                     require(one.wrong is None, one.wrong)
                     sector = got[one.place * SECTOR:(one.place + 1) * SECTOR]
                     value = int.from_bytes(sector[:8], "little")
-                    require(sector == value.to_bytes(8, "little") * (SECTOR // 8) or turn == 0 and one.flushed == 0, "a torn sector")
+                    whole = sector == value.to_bytes(8, "little") * (SECTOR // 8)
+                    require(whole or turn == 0 and one.flushed == 0, "a torn sector")
                     require(one.flushed == 0 or one.flushed <= value <= one.sent,
-                            f"turn {turn}: export {id} place {one.place} holds {value}, flushed {one.flushed}, sent {one.sent}")
+                            f"turn {turn}: export {id} place {one.place} holds {value}, flushed {one.flushed}, "
+                            f"sent {one.sent}")
                 require(got[6 * SECTOR:] == bytes(want[id])[6 * SECTOR:], f"export {id} differs behind the kill")
-            context.say(f"turn {turn}: " + str({id: [one.flushed for one in ones] for id, ones in writers.items()}) + f" oldest {scene.beta.status()['history']['oldest']}")
+            flushed = {id: [one.flushed for one in ones] for id, ones in writers.items()}
+            context.say(f"turn {turn}: {flushed} oldest {scene.beta.status()['history']['oldest']}")
         scene.lab.wait_caught_up()
 
 
@@ -458,10 +473,10 @@ def many(context):
         context.say(f"{len(made)} made, {threads} threads, {fds} descriptors; {refused and refused.err}")
         if refused:
             refused.expect(3, "limit of open files")
-        context.say(run(["du", "-sh", beta.state]).stdout + " " + run(["du", "-sh", "--apparent-size", beta.state]).stdout)
+        context.say(run(["du", "-sh", beta.state]).stdout)
         scene.write(400, 2, 8)
         scene.lab.wait_caught_up()
-        bad = [one for one in beta.events() if "fail" in one["kind"] or "alarm" in one["kind"] and one["kind"] != "alarm-peer"]
+        bad = alarms(beta)
         require(not bad, f"{bad[:5]}")
         for one in made[::5]:
             handle = connect(one["uri"])
@@ -479,7 +494,7 @@ def many(context):
         scene.write(400, 2, 8)
         scene.lab.wait_caught_up()  # whatever became of the branches
         require(not unserved, f"{len(unserved)} are not served: {list(unserved.items())[:3]}")
-        bad = [one for one in beta.events() if "fail" in one["kind"] or "alarm" in one["kind"] and one["kind"] != "alarm-peer"]
+        bad = alarms(beta)
         require(not bad, f"{bad[:5]}")
 
 
@@ -515,7 +530,8 @@ def over_takeovers(context):
         alpha.start()
         alpha.do("adopt", GROUP, "--from", "beta")
         scene.lab.wait_streaming(alpha)
-        wait_for("alpha has it", lambda: alpha.status()["positions"]["applied"] == beta.status()["positions"]["captured"], 30)
+        wait_for("alpha has it", lambda: alpha.status()["positions"]["applied"] ==
+                 beta.status()["positions"]["captured"], 30)
         beta.kill9()
         alpha.one("takeover", GROUP, "--force")
         scene.lab.wait_serving(alpha)
@@ -547,7 +563,8 @@ def tcp(context):
         context.say(f"the second on a taken port: {answer.code} {answer.err}")
         require(answer.code != 0, "two on one port")
         require(list(exports(beta)) == [first["id"]], f"left over: {exports(beta)}")
-        require(os.listdir(os.path.join(beta.state, "groups", GROUP, "branches")) == [first["id"]], "its directory is left")
+        left = os.listdir(os.path.join(beta.state, "groups", GROUP, "branches"))
+        require(left == [first["id"]], f"directories are left: {left}")
         handle = connect(first["uris"]["logs"])
         handle.pwrite(b"t" * SECTOR, 0)
         handle.flush()
@@ -574,9 +591,11 @@ def drop_under_readers(context):
             time.sleep(0.5)
             point = f"t:{branch['timeline']}@head"
             argv = [EVERSTEP, "--config", scene.lab.config, "--node", "beta", "--json"]
-            jobs = [subprocess.Popen([*argv, *words], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) for words in (
-                ("diff", GROUP, "step:1", point), ("log", GROUP, "--to", point), ("scrub", GROUP), ("export", GROUP, point, "--writable"),
-                ("mark", GROUP, f"m{turn}", "--at", point), ("unexport", branch["id"], "--drop"), ("export", GROUP, point))]
+            commands = (("diff", GROUP, "step:1", point), ("log", GROUP, "--to", point), ("scrub", GROUP),
+                        ("export", GROUP, point, "--writable"), ("mark", GROUP, f"m{turn}", "--at", point),
+                        ("unexport", branch["id"], "--drop"), ("export", GROUP, point))
+            jobs = [subprocess.Popen([*argv, *words], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+                    for words in commands]
             for one in jobs:
                 try:
                     one.communicate(timeout=30)
@@ -588,7 +607,7 @@ def drop_under_readers(context):
                 one.join(20)
                 require(not one.is_alive() and one.wrong is None, f"writer: {one.wrong}")
             require(os.listdir(os.path.join(beta.state, "groups", GROUP, "branches")) == [], "left over")
-        bad = [one for one in beta.events() if "fail" in one["kind"] or "alarm" in one["kind"] and one["kind"] != "alarm-peer"]
+        bad = alarms(beta)
         require(not bad, f"{bad[:5]}")
         scene.settle()
 
