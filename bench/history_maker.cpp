@@ -21,6 +21,10 @@ Uuid id_of(std::uint8_t n) {
 Frames::Frames(std::uint64_t seed) : group_(id_of(0x11)), timeline_(id_of(0x01)), random_(seed) {}
 
 ByteOffset Frames::place(const Shape& shape) {
+    if (shape.pattern == Pattern::spread) {
+        const std::uint64_t within = random_() % (kBlockBytes / shape.bytes) * shape.bytes;
+        return ByteOffset(random_() % shape.places * shape.apart + within);
+    }
     std::uint64_t room = kAnywhereBytes;
     if (shape.pattern == Pattern::first_touch ||
         (shape.pattern == Pattern::rewrite && random_() % 10 == 0)) {
@@ -29,6 +33,15 @@ ByteOffset Frames::place(const Shape& shape) {
     }
     if (shape.pattern == Pattern::rewrite) room = kHotBytes;
     return ByteOffset(random_() % (room / shape.bytes) * shape.bytes);
+}
+
+void Frames::follow(const Uuid& group, const journal::Tip& tip) {
+    group_ = group;
+    timeline_ = tip.point.timeline;
+    lsn_ = tip.point.lsn;
+    seq_ = tip.seq;
+    hash_ = tip.hash;
+    begin_ = tip.step_time;
 }
 
 FramePtr Frames::next(const Shape& shape) {
@@ -44,7 +57,7 @@ FramePtr Frames::next(const Shape& shape) {
         entry.lsn = lsn_;
         entry.offset = place(shape);
         entry.length = ByteCount(shape.bytes);
-        entry.wall = entry.step_time = WallTime(std::chrono::microseconds(lsn_.value()));
+        entry.wall = entry.step_time = begin_ + std::chrono::microseconds(lsn_.value());
         // Different for every write: each 8 bytes bear its step.
         for (std::size_t at = 0; at < payload_.size(); at += 8) {
             const std::uint64_t mark = lsn_.value() << 20 ^ at;
@@ -60,25 +73,27 @@ FramePtr Frames::next(const Shape& shape) {
     return frame;
 }
 
-History::History(std::string directory, ByteCount segment_bytes)
-    : directory_(std::move(directory)),
-      catalogue_(files_, directory_ + "/store"),
-      segment_bytes_(segment_bytes) {}
+History::History(HistoryPlace place) : place_(std::move(place)), catalogue_(files_, place_.store) {}
+
+History::History(const std::string& directory, ByteCount segment_bytes)
+    : History({.store = directory + "/store",
+               .replica = directory + "/replica",
+               .group = id_of(0x11),
+               .segment_bytes = segment_bytes}) {}
 
 Status History::open() {
     close();
     journal::StoreOptions options;
-    options.directory = directory_ + "/store";
-    options.group = id_of(0x11);
-    options.volume_bytes = {ByteCount(kVolumeBytes)};
-    options.segment_bytes = segment_bytes_;
+    options.directory = place_.store;
+    options.group = place_.group;
+    options.volume_bytes = {place_.volume_bytes};
+    options.segment_bytes = place_.segment_bytes;
     options.catalogue = &catalogue_;
     std::vector<std::string> report;
     auto store = journal::Store::open(files_, options, report);
     if (!store.ok()) return store.status();
     store_ = std::move(*store);
-    const std::vector<standby::VolumeFile> volumes{
-        {"data", directory_ + "/replica", ByteCount(kVolumeBytes)}};
+    const std::vector<standby::VolumeFile> volumes{{"data", place_.replica, place_.volume_bytes}};
     auto replica = standby::Replica::open(files_, volumes);
     if (!replica.ok()) return replica.status();
     replica_ = std::move(*replica);
@@ -87,7 +102,7 @@ Status History::open() {
 }
 
 Status History::fill_replica() {
-    auto file = io::system_files().open(directory_ + "/replica", {.mode = io::OpenMode::create});
+    auto file = io::system_files().open(place_.replica, {.mode = io::OpenMode::create});
     if (!file.ok()) return file.status();
     std::vector<std::byte> content(1ULL << 20, std::byte{0x5a});
     for (std::uint64_t at = 0; at < kVolumeBytes; at += content.size()) {

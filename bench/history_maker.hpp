@@ -1,5 +1,6 @@
-// Makes the history that the figures of `bench/journal` are about: frames of a primary that writes
-// one volume, and a store with a replica that takes them in and applies them.
+// Makes the histories that the figures of `bench/journal` and `bench/travel` are about: frames of a
+// primary that writes one volume, and a store with a replica that takes them in and applies them:
+// one of its own, or that of a standby that does not run.
 //
 // Thread: one.
 #pragma once
@@ -20,6 +21,7 @@ enum class Pattern : std::uint8_t {
     first_touch,  // a block that was not written yet in this segment, as far as there are any
     rewrite,      // nine of ten go to few blocks
     anywhere,     // in the first 32 MiB
+    spread,       // one block each in `places` equal parts of a volume
 };
 
 class Frames {
@@ -31,7 +33,11 @@ class Frames {
         std::uint64_t bytes = 4096;
         Pattern pattern = Pattern::anywhere;
         bool zero = false;
+        std::uint64_t places = 1;  // of Pattern::spread
+        std::uint64_t apart = 0;   // bytes from one of them to the next
     };
+    // The next frame goes on behind this one.
+    void follow(const Uuid& group, const journal::Tip& tip);
     [[nodiscard]] FramePtr next(const Shape& shape);
     [[nodiscard]] const TimelineId& timeline() const { return timeline_; }
     [[nodiscard]] Lsn head() const { return lsn_; }
@@ -43,16 +49,29 @@ class Frames {
     Lsn lsn_;
     FrameSeq seq_;
     Hash128 hash_{};
+    WallTime begin_;  // step time of step 0
     std::uint64_t at_ = 0;
     std::vector<std::byte> payload_;
     std::mt19937_64 random_;
     FrameBuilder builder_;
 };
 
-// A store and its replica in one directory, as a standby has them.
+// Where a history lies, and whose it is.
+struct HistoryPlace {
+    std::string store;    // directory
+    std::string replica;  // image file
+    Uuid group;
+    ByteCount volume_bytes{kVolumeBytes};
+    ByteCount segment_bytes{64ULL << 20};
+};
+
+// A store and its replica, as a standby has them.
 class History {
   public:
-    explicit History(std::string directory, ByteCount segment_bytes = ByteCount(64ULL << 20));
+    explicit History(HistoryPlace place);
+    // Its own, in one directory: `store`, `replica`.
+    explicit History(const std::string& directory,
+                     ByteCount segment_bytes = ByteCount(64ULL << 20));
     [[nodiscard]] Status open();
     // Before the first open: the replica holds data everywhere, so that every before-image is one.
     [[nodiscard]] Status fill_replica();
@@ -68,9 +87,8 @@ class History {
 
   private:
     CountingFiles files_;
-    std::string directory_;
+    HistoryPlace place_;
     journal::LmdbCatalogue catalogue_;
-    ByteCount segment_bytes_;
     std::unique_ptr<journal::Store> store_;
     std::unique_ptr<standby::Replica> replica_;
     std::unique_ptr<standby::Mover> mover_;

@@ -1,5 +1,5 @@
 // journal_bench COMMAND DIR ..: one measurement of the history store in a process of its own, its
-// figures as one JSON object. bench/journal runs it; it says what the commands are.
+// figures as one JSON object. bench/journal and bench/travel run it; it says what the commands are.
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <unistd.h>
@@ -118,23 +118,19 @@ Status apply(const std::string& directory, Pattern pattern, std::uint64_t captur
     return {};
 }
 
-// A history of so many steps, applied.
-Status make(const std::string& directory, std::uint64_t steps, bool zero) {
-    constexpr std::uint64_t kFrameWrites = 1024;
+// Frames of this shape up to a step, applied.
+Status fill(History& history, Frames& frames, Frames::Shape shape, Lsn last) {
+    constexpr std::uint64_t kFrameWritesMax = 1024;
+    constexpr std::uint64_t kFrameBytesMax = 1ULL << 20;
     constexpr int kBatchFrames = 8;
-    History history(directory);
-    Frames frames(3);
-    EVERSTEP_TRY(history.open());
-    EVERSTEP_TRY(history.begin(frames));
+    const std::uint64_t writes =
+        shape.zero ? kFrameWritesMax : std::min(kFrameWritesMax, kFrameBytesMax / shape.bytes);
     const auto begin = SteadyClock::now();
-    while (frames.head() < Lsn(steps)) {
+    while (frames.head() < last) {
         std::vector<FramePtr> batch;
-        for (int n = 0; n < kBatchFrames && frames.head() < Lsn(steps); ++n) {
-            const std::uint64_t left = steps - frames.head().value();
-            batch.push_back(frames.next({.writes = std::min(left, kFrameWrites),
-                                         .bytes = zero ? kBlockBytes : kSectorBytes,
-                                         .pattern = Pattern::anywhere,
-                                         .zero = zero}));
+        for (int n = 0; n < kBatchFrames && frames.head() < last; ++n) {
+            shape.writes = std::min(writes, last - frames.head());
+            batch.push_back(frames.next(shape));
         }
         EVERSTEP_TRY(history.store().append(batch));
         EVERSTEP_TRY(history.store().sync());
@@ -147,6 +143,42 @@ Status make(const std::string& directory, std::uint64_t steps, bool zero) {
     print(fmt::format(R"("steps":{},"seconds":{:.6f},"stored":{})", frames.head().value(),
                       seconds_since(begin), history.store().stored_bytes().value()));
     return {};
+}
+
+// A history of so many steps.
+Status make(const std::string& directory, std::uint64_t steps, bool zero) {
+    History history(directory);
+    Frames frames(3);
+    EVERSTEP_TRY(history.open());
+    EVERSTEP_TRY(history.begin(frames));
+    const Frames::Shape shape{.bytes = zero ? kBlockBytes : kSectorBytes, .zero = zero};
+    return fill(history, frames, shape, Lsn(steps));
+}
+
+// Goes on with the history of a standby that does not run: so many steps more, which write on one
+// block each in `places` equal parts of its volume.
+Status extend(const HistoryPlace& place, std::uint64_t steps, Frames::Shape shape) {
+    History history(place);
+    Frames frames(4);
+    EVERSTEP_TRY(history.open());
+    if (!history.store().has_history())
+        return {ErrorCode::refused, place.store + ": there is no history to go on with"};
+    const journal::Tip tip = history.store().tip();
+    frames.follow(place.group, tip);
+    shape.pattern = Pattern::spread;
+    shape.apart = place.volume_bytes.value() / shape.places;
+    return fill(history, frames, shape, tip.point.lsn + steps);
+}
+
+Status extend_words(const std::vector<std::string>& words) {
+    const auto number = [&](std::size_t n) { return std::strtoull(words[n].c_str(), nullptr, 10); };
+    HistoryPlace place;
+    place.store = words[1];
+    place.replica = words[2];
+    place.volume_bytes = ByteCount(std::filesystem::file_size(place.replica));
+    if (!Uuid::parse(words[3], place.group))
+        return {ErrorCode::usage, words[3] + " is not the id of a group"};
+    return extend(place, number(4), {.bytes = number(5), .places = number(6)});
 }
 
 // What lies under the directory leaves the page cache, as far as it is on the disk; the kernel does
@@ -216,9 +248,11 @@ Status list_block(const std::string& directory, std::uint64_t seed) {
 }
 
 Status usage() {
-    return {ErrorCode::usage,
-            "journal_bench append DIR BYTES COUNT | apply DIR first|again BYTES | make DIR STEPS "
-            "data|zero | first DIR SEED cold|warm | list DIR SEED | look DIR SEED SECONDS"};
+    return {
+        ErrorCode::usage,
+        "journal_bench append DIR BYTES COUNT | apply DIR first|again BYTES | make DIR STEPS "
+        "data|zero | extend STORE REPLICA GROUP STEPS BYTES PLACES | first DIR SEED cold|warm | "
+        "list DIR SEED | look DIR SEED SECONDS"};
 }
 
 Status run(const std::vector<std::string>& words) {
@@ -233,6 +267,7 @@ Status run(const std::vector<std::string>& words) {
         return apply(words[1], words[2] == "first" ? Pattern::first_touch : Pattern::rewrite,
                      number(3));
     if (command == "make") return make(words[1], number(2), words[3] == "zero");
+    if (command == "extend" && words.size() == 7) return extend_words(words);
     if (command == "look")
         return look_ups(words[1], number(2), std::strtod(words[3].c_str(), nullptr));
     return usage();
