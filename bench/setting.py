@@ -32,15 +32,36 @@ def surroundings(directory):
             "build": build_type(), "disk": directory}
 
 
-def fio(uri, workload, **limits):
-    """One run of fio's nbd engine; what it says of the job. `limits`: fio's options."""
-    options = {"rw": workload["rw"], "bs": workload["bs"], "iodepth": workload["depth"], **limits}
-    done = run(["fio", "--name=bench", "--ioengine=nbd", f"--uri={uri}", "--output-format=json",
+def fio_job(way, **options):
+    """One job of fio; what it says of its `way`, "write" or "read", and of all of it."""
+    done = run(["fio", "--name=bench", "--output-format=json",
                 *(f"--{key}={value}" for key, value in options.items())], seconds=DRAIN_SECONDS)
     job = json.loads(done.stdout[done.stdout.index("{"):])["jobs"][0]
-    require(job["error"] == 0 and job["write"]["total_ios"] > 0, f"fio on {uri}: {done.stdout}{done.stderr}")
-    return {"writes": job["write"]["total_ios"], "seconds": job["write"]["runtime"] / 1000,
-            "per_second": job["write"]["iops"], "bytes_per_second": job["write"]["bw_bytes"]}
+    require(job["error"] == 0 and job[way]["total_ios"] > 0, f"fio {options}: {done.stdout}{done.stderr}")
+    return {f"{way}s": job[way]["total_ios"], "seconds": job[way]["runtime"] / 1000,
+            "per_second": job[way]["iops"], "bytes_per_second": job[way]["bw_bytes"],
+            "job_seconds": job["job_runtime"] / 1000}
+
+
+def fio(uri, workload, way="write", **limits):
+    """One run of fio's nbd engine; what it says of the job. `limits`: fio's options."""
+    return fio_job(way, ioengine="nbd", uri=uri, rw=workload["rw"], bs=workload["bs"], iodepth=workload["depth"],
+                   **limits)
+
+
+class PlainFile:
+    """`nbdkit file` serving an image."""
+
+    def __init__(self, image, directory, read_only=False):
+        self.socket = os.path.join(directory, "plain.sock")
+        self.uri = f"nbd+unix:///?socket={self.socket}"
+        words = [shutil.which("nbdkit"), "-f", "-U", self.socket, *(["-r"] if read_only else []), "file", image]
+        self.child = Child(words, os.path.join(directory, "nbdkit.log"))
+        wait_for("nbdkit listens", lambda: os.path.exists(self.socket) or not self.child.alive())
+        require(self.child.alive(), f"nbdkit ended by itself:\n{self.child.tail()}")
+
+    def close(self):
+        self.child.stop()
 
 
 class Setting:
@@ -49,21 +70,21 @@ class Setting:
         self.volume_bytes = volume_bytes
         self.lab = Lab(os.path.join(directory, "pair"), {"data": volume_bytes}, ack=ack,
                        segment_bytes="64MiB", standby_timeout="5s")
-        self.plain_socket = os.path.join(directory, "plain.sock")
-        self.plain_uri = f"nbd+unix:///?socket={self.plain_socket}"
+        self.plain = None
 
     @property
     def uri(self):
         return self.lab.alpha.uri()
 
+    @property
+    def plain_uri(self):
+        return self.plain.uri
+
     def start(self):
         image = os.path.join(self.directory, "plain.img")
         with open(image, "wb") as file:
             file.truncate(self.volume_bytes)
-        log = os.path.join(self.directory, "nbdkit.log")
-        nbdkit = Child([shutil.which("nbdkit"), "-f", "-U", self.plain_socket, "file", image], log)
-        wait_for("nbdkit listens", lambda: os.path.exists(self.plain_socket) or not nbdkit.alive())
-        require(nbdkit.alive(), f"nbdkit ended by itself:\n{nbdkit.tail()}")
+        self.plain = PlainFile(image, self.directory)
         self.lab.start()
         # Both images are written once, so that no round pays for the file system's allocation.
         for uri in (self.uri, self.plain_uri):
