@@ -145,9 +145,15 @@ Status missing_image(const SectorRun& run, VolumeIndex volume) {
 // The look-up of one read, repeated until what came from the replica is certain.
 class Lookup {
   public:
+    // Sectors of the volume, and where their content goes.
     struct Range {
         std::uint64_t first = 0;
-        std::uint64_t count = 0;
+        MutableBytes to;
+        [[nodiscard]] std::uint64_t count() const { return to.size() / kSectorBytes; }
+        [[nodiscard]] Range part(const SectorRun& run) const {
+            return {run.first,
+                    to.subspan((run.first - first) * kSectorBytes, run.count * kSectorBytes)};
+        }
     };
     struct Parts {
         std::vector<FilePiece> pieces;
@@ -159,31 +165,28 @@ class Lookup {
         Place point;
         const ReplicaState* as_if = nullptr;
     };
-    Lookup(const At& at, VolumeIndex volume, std::uint64_t first, MutableBytes to)
-        : point_(at.point), as_if_(at.as_if), volume_(volume), first_(first), to_(to) {}
+    Lookup(const At& at, VolumeIndex volume)
+        : point_(at.point), as_if_(at.as_if), volume_(volume) {}
 
-    [[nodiscard]] MutableBytes bytes_of(const Range& range) const {
-        return to_.subspan((range.first - first_) * kSectorBytes, range.count * kSectorBytes);
-    }
     // Plans all of the ranges; gives the move generation at its begin.
     Result<std::uint64_t> plan(const Store::Impl& s, std::span<const Range> ranges,
                                Parts& parts) const {
         std::optional<std::uint64_t> begun;
-        EVERSTEP_TRY(in_windows(s, ranges, [&](const Window& window) {
+        EVERSTEP_TRY(in_windows(s, ranges, [&](const Range& range, const Window& window) {
             if (!begun) begun = window.generation;
-            return plan_window(window.runs, parts);
+            return plan_window(range, window.runs, parts);
         }));
-        return *begun;
+        return begun.value_or(0);
     }
     // What has to be read again: all of it if a move began, else what is no longer the replica's.
     Result<std::vector<Range>> changed(const Store::Impl& s, std::uint64_t generation,
                                        const std::vector<Range>& ranges) const {
         std::vector<Range> out;
         bool moved = false;
-        EVERSTEP_TRY(in_windows(s, ranges, [&](const Window& window) {
+        EVERSTEP_TRY(in_windows(s, ranges, [&](const Range& range, const Window& window) {
             moved = moved || window.generation != generation;
             for (const SectorRun& run : window.runs)
-                if (run.source != Source::replica) out.push_back({run.first, run.count});
+                if (run.source != Source::replica) out.push_back(range.part(run));
             return Status();
         }));
         return moved ? ranges : out;
@@ -198,31 +201,31 @@ class Lookup {
     template <class Each>
     Status in_windows(const Store::Impl& s, std::span<const Range> ranges, const Each& each) const {
         for (const Range& range : ranges) {
-            for (std::uint64_t done = 0; done < range.count; done += kWindowSectors) {
+            for (std::uint64_t done = 0; done < range.count(); done += kWindowSectors) {
                 const UnitRange sectors{volume_, range.first + done,
-                                        std::min(kWindowSectors, range.count - done)};
+                                        std::min(kWindowSectors, range.count() - done)};
                 auto looked = s.look(point_, sectors, as_if_);
                 if (!looked.ok()) return looked.status();
                 auto runs = resolve(std::move(looked->paths), sectors);
                 if (!runs.ok()) return runs.status();
-                EVERSTEP_TRY(each({looked->generation, std::move(*runs)}));
+                EVERSTEP_TRY(each(range, Window{looked->generation, std::move(*runs)}));
             }
         }
         return {};
     }
-    Status plan_window(const std::vector<SectorRun>& runs, Parts& parts) const {
+    Status plan_window(const Range& range, const std::vector<SectorRun>& runs, Parts& parts) const {
         for (const SectorRun& run : runs) {
-            const Range where{run.first, run.count};
+            const Range where = range.part(run);
             switch (run.source) {
                 case Source::replica:
                     parts.replica.push_back(where);
                     break;
                 case Source::zero:
-                    parts.zeroes.push_back(bytes_of(where));
+                    parts.zeroes.push_back(where.to);
                     break;
                 case Source::redo:
                 case Source::undo:
-                    parts.pieces.push_back(piece_of(run, bytes_of(where)));
+                    parts.pieces.push_back(piece_of(run, where.to));
                     break;
                 case Source::missing:
                     return missing_image(run, volume_);
@@ -234,22 +237,28 @@ class Lookup {
     Place point_;
     const ReplicaState* as_if_;
     VolumeIndex volume_;
-    std::uint64_t first_;
-    MutableBytes to_;
 };
 
 }  // namespace
 
 Status Store::read(const View& view, const ReplicaReader& replica, VolumeIndex volume,
                    ByteOffset offset, MutableBytes to) const {
+    const io::ReadOp all{offset, to};
+    return read(view, replica, volume, {&all, 1});
+}
+
+Status Store::read(const View& view, const ReplicaReader& replica, VolumeIndex volume,
+                   std::span<const io::ReadOp> wanted) const {
     const Impl& s = *impl_;
-    if (offset.value() % kSectorBytes != 0 || to.size() % kSectorBytes != 0 ||
-        volume.value() >= s.history.volume_count() ||
-        offset.value() + to.size() > s.history.volume_bytes(volume))
-        return {ErrorCode::usage, "read: not whole sectors of a volume"};
-    const std::uint64_t first = offset.value() / kSectorBytes;
-    const Lookup lookup({{view.timeline, view.at}}, volume, first, to);
-    std::vector<Lookup::Range> ranges{{first, to.size() / kSectorBytes}};
+    std::vector<Lookup::Range> ranges;
+    for (const auto& [offset, to] : wanted) {
+        if (offset.value() % kSectorBytes != 0 || to.size() % kSectorBytes != 0 ||
+            volume.value() >= s.history.volume_count() ||
+            offset.value() + to.size() > s.history.volume_bytes(volume))
+            return {ErrorCode::usage, "read: not whole sectors of a volume"};
+        ranges.push_back({offset.value() / kSectorBytes, to});
+    }
+    const Lookup lookup({{view.timeline, view.at}}, volume);
     while (!ranges.empty()) {
         Lookup::Parts parts;
         const std::uint64_t kept = s.kept_generation;
@@ -263,10 +272,11 @@ Status Store::read(const View& view, const ReplicaReader& replica, VolumeIndex v
             if (s.kept_generation != kept) continue;
             return read;
         }
-        for (const auto& range : parts.replica)
-            EVERSTEP_TRY(replica.read(volume, ByteOffset(range.first * kSectorBytes),
-                                      lookup.bytes_of(range)));
         if (parts.replica.empty()) return {};
+        std::vector<io::ReadOp> ops;
+        for (const auto& range : parts.replica)
+            ops.push_back({ByteOffset(range.first * kSectorBytes), range.to});
+        EVERSTEP_TRY(replica.read_all(volume, ops));
         auto again = lookup.changed(s, *generation, parts.replica);
         if (!again.ok() && s.kept_generation != kept) continue;
         if (!again.ok()) return again.status();
@@ -277,9 +287,8 @@ Status Store::read(const View& view, const ReplicaReader& replica, VolumeIndex v
 
 Status Store::Impl::read_as_if(const Place& point, const ReplicaState& at, const GapExtent& range,
                                MutableBytes to) const {
-    const std::uint64_t first = range.offset.value() / kSectorBytes;
-    const Lookup lookup({point, &at}, range.volume, first, to);
-    const Lookup::Range all{first, to.size() / kSectorBytes};
+    const Lookup lookup({point, &at}, range.volume);
+    const Lookup::Range all{range.offset.value() / kSectorBytes, to};
     Lookup::Parts parts;
     const auto planned = lookup.plan(*this, {&all, 1}, parts);
     if (!planned.ok()) return planned.status();

@@ -143,6 +143,10 @@ class Store {
     [[nodiscard]] View view_at_tip() const;
     [[nodiscard]] Status read(const View& view, const ReplicaReader& replica, VolumeIndex volume,
                               ByteOffset offset, MutableBytes to) const;
+    // Many ranges of it at once, which may overlap: what lies in one file comes from the disk
+    // together.
+    [[nodiscard]] Status read(const View& view, const ReplicaReader& replica, VolumeIndex volume,
+                              std::span<const io::ReadOp> wanted) const;
     [[nodiscard]] Result<std::vector<BlockExtent>> block_status(const View& view,
                                                                 const ReplicaReader& replica,
                                                                 VolumeIndex volume,

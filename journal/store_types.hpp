@@ -27,6 +27,12 @@ class ReplicaReader {
     [[nodiscard]] virtual Result<std::vector<io::DataExtent>> extents(VolumeIndex volume,
                                                                       ByteOffset offset,
                                                                       ByteCount length) const = 0;
+    // Several ranges, in order; what can fetch them together does.
+    [[nodiscard]] virtual Status read_all(VolumeIndex volume,
+                                          std::span<const io::ReadOp> ops) const {
+        for (const io::ReadOp& op : ops) EVERSTEP_TRY(read(volume, op.offset, op.to));
+        return {};
+    }
 };
 
 struct StoreOptions {

@@ -216,41 +216,42 @@ Status Mover::move_to(Point target) {
 Status Mover::carry_out(const journal::MovePlan& plan, const journal::View& view) {
     content_.reserve(kCopyBufferBytes);
     content_.clear();
+    wanted_.clear();
     VolumeIndex volume;
     MoveProgress progress;
     for (const journal::GapExtent& extent : plan.extents) progress.total += extent.length.value();
+    const auto copy_wanted = [&]() -> Status {
+        progress.done += content_.size();
+        EVERSTEP_TRY(copy(view, volume));
+        if (hooks_.going && progress.done > 0) hooks_.going(progress);
+        return {};
+    };
     for (const journal::GapExtent& extent : plan.extents) {
-        if (extent.volume != volume) EVERSTEP_TRY(flush(volume));
+        if (extent.volume != volume) EVERSTEP_TRY(copy_wanted());
         volume = extent.volume;
         for (std::uint64_t at = 0; at < extent.length.value(); at += kCopyPieceBytes) {
             if (asked(hooks_.leaving)) return left_for_takeover();
-            const ByteCount piece(std::min(extent.length.value() - at, kCopyPieceBytes));
-            EVERSTEP_TRY(copy(view, {extent.volume, extent.offset + at, piece}));
-            progress.done += piece.value();
-            if (hooks_.going) hooks_.going(progress);
+            const std::uint64_t piece = std::min(extent.length.value() - at, kCopyPieceBytes);
+            if (content_.size() + piece > kCopyBufferBytes) EVERSTEP_TRY(copy_wanted());
+            wanted_.push_back({extent.offset + at, content_.extend(piece)});
         }
     }
-    return flush(volume);
+    return copy_wanted();
 }
 
-Status Mover::copy(const journal::View& view, const journal::GapExtent& extent) {
-    const std::size_t length = extent.length.value();
-    if (content_.size() + length > kCopyBufferBytes) EVERSTEP_TRY(flush(extent.volume));
-    const MutableBytes to = content_.extend(length);
-    EVERSTEP_TRY(store_.read(view, replica_, extent.volume, extent.offset, to));
-    if (!is_zero(to)) {
-        ops_.push_back({extent.offset, to});
-        return {};
-    }
-    content_.resize(content_.size() - length);
-    return replica_.zero(extent.volume, extent.offset, extent.length);
-}
-
-Status Mover::flush(VolumeIndex volume) {
-    const Status status = ops_.empty() ? Status() : replica_.write(volume, ops_);
+Status Mover::copy(const journal::View& view, VolumeIndex volume) {
+    EVERSTEP_TRY(store_.read(view, replica_, volume, wanted_));
     ops_.clear();
+    for (const auto& [offset, content] : wanted_) {
+        if (is_zero(content))
+            EVERSTEP_TRY(replica_.zero(volume, offset, ByteCount(content.size())));
+        else
+            ops_.push_back({offset, content});
+    }
+    EVERSTEP_TRY(replica_.write(volume, ops_));
+    wanted_.clear();
     content_.clear();
-    return status;
+    return {};
 }
 
 Result<std::vector<journal::GapExtent>> Mover::foresee(Point target) const {
@@ -271,15 +272,23 @@ Result<std::uint64_t> Mover::read_some(Point target, std::span<const journal::Ga
                                        std::uint64_t most) const {
     const Result<journal::View> view = store_.view(target);
     if (!view.ok()) return view.status();
-    Buffer content;
     std::uint64_t done = 0;
+    Buffer content;
+    content.reserve(most + kCopyPieceBytes);
+    VolumeIndex volume;
+    std::vector<io::ReadOp> wanted;
     for (const journal::GapExtent& extent : extents) {
         if (done >= most) break;
+        if (extent.volume != volume) {
+            EVERSTEP_TRY(store_.read(*view, replica_, volume, wanted));
+            wanted.clear();
+        }
+        volume = extent.volume;
         const std::uint64_t count = std::min(extent.length.value(), kCopyPieceBytes);
-        content.resize(count);
-        EVERSTEP_TRY(store_.read(*view, replica_, extent.volume, extent.offset, content.bytes()));
+        wanted.push_back({extent.offset, content.extend(count)});
         done += count;
     }
+    EVERSTEP_TRY(store_.read(*view, replica_, volume, wanted));
     return done;
 }
 

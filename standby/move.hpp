@@ -76,8 +76,8 @@ class Mover {
     [[nodiscard]] Status apply(const journal::ApplyBatch& batch);
     [[nodiscard]] Status move_to(Point target);
     [[nodiscard]] Status carry_out(const journal::MovePlan& plan, const journal::View& view);
-    [[nodiscard]] Status copy(const journal::View& view, const journal::GapExtent& extent);
-    [[nodiscard]] Status flush(VolumeIndex volume);
+    // The wanted_ ranges of a volume, from the view to the replica.
+    [[nodiscard]] Status copy(const journal::View& view, VolumeIndex volume);
 
     journal::Store& store_;
     Replica& replica_;
@@ -85,6 +85,7 @@ class Mover {
     BatchWriter writer_;
     MoveFigures figures_;
     Buffer content_;
+    std::vector<io::ReadOp> wanted_;  // their memory is content_'s
     std::vector<io::WriteOp> ops_;
     std::atomic<std::uint64_t> applied_{0};
 };

@@ -70,13 +70,22 @@ Result<std::unique_ptr<Replica>> Replica::open(io::FileSystem& files,
 }
 
 Status Replica::read(VolumeIndex volume, ByteOffset offset, MutableBytes to) const {
+    const io::ReadOp op{offset, to};
+    return read_all(volume, {&op, 1});
+}
+
+Status Replica::read_all(VolumeIndex volume, std::span<const io::ReadOp> ops) const {
     EVERSTEP_ASSERT(volume.value() < files_.size(), "a volume that the replica does not have");
     const std::uint64_t size = bytes_[volume.value()];
-    const std::uint64_t start = std::min(offset.value(), size);
-    const std::size_t inside = std::min<std::uint64_t>(to.size(), size - start);
-    if (inside < to.size()) std::memset(to.data() + inside, 0, to.size() - inside);
-    if (inside == 0) return {};
-    return files_[volume.value()]->read_at(offset, to.first(inside));
+    std::vector<io::ReadOp> inside;
+    inside.reserve(ops.size());
+    for (const auto& [offset, to] : ops) {
+        const std::uint64_t start = std::min(offset.value(), size);
+        const std::size_t count = std::min<std::uint64_t>(to.size(), size - start);
+        if (count < to.size()) std::memset(to.data() + count, 0, to.size() - count);
+        if (count > 0) inside.push_back({offset, to.first(count)});
+    }
+    return inside.empty() ? Status() : files_[volume.value()]->read(inside);
 }
 
 Result<std::vector<io::DataExtent>> Replica::extents(VolumeIndex volume, ByteOffset offset,

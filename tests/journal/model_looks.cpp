@@ -70,20 +70,26 @@ void ModelWorld::read_exports() {
     }
 }
 
-// A client's read: some sectors somewhere.
+// A client's read, some sectors somewhere; or a move's, several of them at once.
 void ModelWorld::read_export(const Export& one) {
     const std::size_t v = pick(2);
     const std::uint64_t sectors = kSizes[v].value() / kSectorBytes;
-    const std::uint64_t first = pick(sectors);
-    const std::uint64_t count = 1 + pick(sectors - first);
-    Image found(count * kSectorBytes, std::byte{0xee});
-    check(lab_.store->read(one.view, lab_.replica, VolumeIndex(v), ByteOffset(first * kSectorBytes),
-                           found),
+    std::vector<Image> found(1 + pick(3) * pick(2));
+    std::vector<io::ReadOp> ops;
+    for (Image& image : found) {
+        const std::uint64_t first = pick(sectors);
+        image.assign((1 + pick(sectors - first)) * kSectorBytes, std::byte{0xee});
+        ops.push_back({ByteOffset(first * kSectorBytes), image});
+    }
+    check(ops.size() == 1
+              ? lab_.store->read(one.view, lab_.replica, VolumeIndex(v), ops[0].offset, ops[0].to)
+              : lab_.store->read(one.view, lab_.replica, VolumeIndex(v), ops),
           "read of an export");
     const Image& wanted = image(one.at)[v];
-    ASSERT_TRUE(std::equal(found.begin(), found.end(),
-                           wanted.begin() + static_cast<std::ptrdiff_t>(first * kSectorBytes)))
-        << "an export of step " << one.at.lsn.value() << " of volume " << v;
+    for (const auto& [offset, content] : ops)
+        ASSERT_TRUE(std::equal(content.begin(), content.end(),
+                               wanted.begin() + static_cast<std::ptrdiff_t>(offset.value())))
+            << "an export of step " << one.at.lsn.value() << " of volume " << v;
 }
 
 // What it calls zeroes are zeroes, in order and without a hole between.
