@@ -9,7 +9,7 @@ def show(title, head, rows):
     print(f"\n{title}")
     for row in cells:
         first, rest = row[0].ljust(widths[0]), [cell.rjust(width) for cell, width in zip(row[1:], widths[1:])]
-        print("  " + "  ".join([first, *rest]))
+        print("  " + "  ".join([first, *rest]), flush=True)
 
 
 def milliseconds(seconds):

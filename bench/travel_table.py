@@ -25,19 +25,11 @@ def rate(bytes_per_second):
     return f"{bytes_per_second / 1e6:.0f} MB/s"
 
 
-def print_tables(figures):
+def print_head(figures):
     around = figures["surroundings"]
     print(f"everstep time travel{' (short: it works, the figures mean little)' if figures['short'] else ''}: "
           f"{around['time']}, {around['cpus']} CPUs, load {around['load']}, kernel {around['kernel']}, "
-          f"build {around['build']}")
-    if "first_byte" in figures:
-        print_first_byte(figures["first_byte"])
-    if "read" in figures:
-        print_reads(figures["read"], figures["past"])
-    if "rewind" in figures:
-        print_rewinds(figures["rewind"])
-    if "database" in figures:
-        print_database(figures["database"])
+          f"build {around['build']}", flush=True)
 
 
 def print_first_byte(histories):
