@@ -7,6 +7,8 @@ constexpr std::chrono::milliseconds kProgressEvery{500};
 
 // How long nothing comes before the low position is made durable for itself.
 constexpr std::chrono::milliseconds kIdle{200};
+constexpr std::chrono::milliseconds kRest{100};
+constexpr std::uint64_t kRestSteps = 4096;  // further behind it does not rest
 
 // How long applying waits when there is no room for before-images or the replica.
 constexpr std::chrono::milliseconds kRoomTried{500};
@@ -143,6 +145,8 @@ void ApplyStage::run() {
             carry_out(command);
         } else if (!apply_some()) {
             idle();
+        } else if (serving_) {
+            rest();
         }
     }
     for (Command command; next_command(command);) {
@@ -246,6 +250,13 @@ void ApplyStage::idle() {
         wake_.wait(lock, ready);
     }
     woken_ = false;
+}
+
+// What is read does not wait for the replica; what is written meanwhile shares the next flushes.
+void ApplyStage::rest() {
+    if (store_.durable().point.lsn - mover_.applied() > kRestSteps) return;
+    std::unique_lock lock(mutex_);
+    wake_.wait_for(lock, kRest, [this] { return stopping_ || !commands_.empty(); });
 }
 
 void ApplyStage::fail(const Status& status) {

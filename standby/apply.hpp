@@ -13,8 +13,9 @@
 // else. While held nothing is applied. An error stops applying for good (journaling goes on): low
 // and high stay as they are, which is what the next start needs. Where only room is lacking it is
 // tried again. A batch takes what is there, up to
-// kApplyBatchBytesMax: the further behind, the more writes share the flushes. At most kCommandsMax
-// commands wait; more are `busy`.
+// kApplyBatchBytesMax: the further behind, the more writes share the flushes; while the node serves
+// through its store it rests between batches, so that its clients' flushes have the disk. At most
+// kCommandsMax commands wait; more are `busy`.
 #pragma once
 
 #include <atomic>
@@ -45,7 +46,8 @@ class ApplyStage {
     ApplyStage(journal::Store& store, Replica& replica, const Clock& clock, ApplyHooks hooks);
     ~ApplyStage();  // stop() first
     void start();
-    void wake();  // durable moved, or history began
+    void wake();                                            // durable moved, or history began
+    void set_serving(bool serving) { serving_ = serving; }  // any thread
     // The running batch or move is finished, then the write that has pieces left (a long discard):
     // low = high and the raw files are a step when it returns (unless applying has failed). Inside
     // an open gap there is no step: they stand where the last batch ended.
@@ -75,6 +77,7 @@ class ApplyStage {
     [[nodiscard]] bool next_command(Command& command);
     bool apply_some();
     void idle();
+    void rest();
     void fail(const Status& status);
     void tell(const MoveProgress& progress);
     [[nodiscard]] bool stopping() const;
@@ -90,6 +93,7 @@ class ApplyStage {
     std::condition_variable wake_;
     std::deque<Command> commands_;
     std::atomic<bool> releasing_{false};
+    std::atomic<bool> serving_{false};
     bool woken_ = false;
     bool stopping_ = false;
     Status failure_;

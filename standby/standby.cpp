@@ -190,6 +190,7 @@ bool Standby::full() const {
 
 void Standby::set_serving(bool serving) {
     impl_->keeper->serve(serving);
+    impl_->apply->set_serving(serving);
 }
 
 void Standby::set_limits(const journal::KeepLimits& limits, ByteCount reserve_bytes) {
