@@ -1,6 +1,6 @@
 """A guest under QEMU without KVM: a Debian kernel and busybox, whose root file system is a disk of ours.
 
-EVERSTEP_GUEST_ROOT names the directory that holds boot/ and lib/modules/ of the kernel (default: /).
+The kernel is what scripts/guest_kernel fetches; EVERSTEP_GUEST_ROOT names a directory that holds another one.
 """
 
 import glob
@@ -8,6 +8,7 @@ import os
 import shutil
 
 from .base import Child, Skip, need_tool, require, run
+from .nodes import ROOT
 
 # In the order in which they need each other; what a kernel has built in is not there as a file.
 MODULES = ("virtio_ring", "virtio", "virtio_pci_legacy_dev", "virtio_pci_modern_dev", "virtio_pci", "virtio_blk",
@@ -31,11 +32,11 @@ class Guest:
         self.directory = directory
         self.emulator, self.busybox = need_tool("qemu-system-x86_64"), need_tool("busybox")
         need_tool("mke2fs")
-        root = os.environ.get("EVERSTEP_GUEST_ROOT", "/")
-        kernels = sorted(glob.glob(os.path.join(root, "boot/vmlinuz-*")))
-        if not kernels:
-            raise Skip(f"no kernel for a guest in {os.path.join(root, 'boot')} (EVERSTEP_GUEST_ROOT names its root)")
-        self.kernel = kernels[-1]
+        fetched = run([os.path.join(ROOT, "scripts/guest_kernel")], seconds=300, check=False)
+        if fetched.returncode != 0:
+            raise Skip(f"no kernel for a guest: {fetched.stderr.strip()}")
+        root = fetched.stdout.strip()
+        self.kernel = sorted(glob.glob(os.path.join(root, "boot/vmlinuz-*")))[-1]
         version = os.path.basename(self.kernel).removeprefix("vmlinuz-")
         self.modules = {}
         for top, _, names in os.walk(os.path.join(root, "lib/modules", version)):
