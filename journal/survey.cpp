@@ -236,6 +236,12 @@ std::vector<Point> Survey::ends_between(const TimelineId& timeline, Position fro
 std::optional<CondensePlan> Survey::plan(const KeepAction& action) const {
     auto plan = action.verb == KeepVerb::condense_trunk ? plan_trunk(action) : plan_side(action);
     if (!plan || plan->ends.size() < 2) return std::nullopt;
+    // A line that leaves inside a batch needs a step that cannot be read by itself.
+    const bool all_points =
+        std::all_of(plan->ends.begin(), plan->ends.end(), [&](const Point& end) {
+            return is_point({end.lsn, 0}, end.timeline);
+        });
+    if (!all_points) return std::nullopt;
     return plan;
 }
 

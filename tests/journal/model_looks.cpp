@@ -239,6 +239,7 @@ void ModelWorld::append_again() {
 bool ModelWorld::is_stored(const SealedFrame& frame) const {
     if (!took_some()) return true;
     const FrameHeader& header = frame.header();
+    if (header.first_lsn > header.last_lsn) return false;  // it may have gone with its segment
     const std::size_t n = number_of(header.timeline);
     for (Lsn lsn = header.first_lsn - 1; lsn <= header.last_lsn; ++lsn)
         if (!is_kept(n, lsn)) return false;

@@ -211,7 +211,8 @@ FramePtr Primary::seal(std::size_t steps) {
     FramePtr frame = builder_.seal(header);
     tip_.seq = header.seq;
     tip_.hash = frame->hash();
-    tips_[header.last_lsn.value()] = tip_;
+    // A frame without a step holds none: that of the step stays the one that is named.
+    if (steps > 0) tips_[header.last_lsn.value()] = tip_;
     return frame;
 }
 

@@ -28,7 +28,7 @@ std::span<const Workload::Operation> Workload::operations() {
         {"resume", 8, &Workload::resume},
         {"branch", 3, &Workload::branch},
         {"lose_order", 3, &Workload::lose_order},
-        {"write_batch", 3, &Workload::write_batch},
+        {"write_batch", 1, &Workload::write_batch},
         {"put_mark", 5, &Workload::put_mark},
         {"drop_mark", 2, &Workload::drop_mark},
         {"restart", 2, &Workload::restart},
