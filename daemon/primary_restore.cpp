@@ -18,6 +18,12 @@ RestoreAccess Primary::restore_access() {
         from->reads->ask(what, std::move(done));
     };
     access.diff = events_.diff;
+    access.hold = [this](const std::string& node, Point at) -> journal::HoldPtr {
+        if (!node.empty() || store_ == nullptr) return nullptr;
+        const auto source = store_->branches().holder(at.timeline);
+        auto hold = source->store().hold(at, journal::HoldKind::lasting);
+        return hold.ok() ? std::move(*hold) : nullptr;
+    };
     return access;
 }
 

@@ -87,6 +87,8 @@ void Restore::run(const RestoreRequest& request, RestoreEvents events) {
     if (const Status may = may_run(request); !may.ok()) return events.done(may);
     events_ = std::move(events);
     running_ = true;
+    listens_ = false;
+    listen_timer_.cancel();
     begun_ = context_.clock->boot();
     resumed_ = request.kind != Kind::begin;
     if (resumed_) {
@@ -133,6 +135,10 @@ void Restore::find() {
 }
 
 void Restore::found(Result<std::vector<journal::GapExtent>> extents) {
+    const ErrorCode code = extents.status().code();
+    const bool later = code == ErrorCode::closed || code == ErrorCode::unreachable;
+    // Perhaps the step of the restore is gone; the one before its batch stays as long as that.
+    if (!extents.ok() && order_.undo && !later) extents = everywhere();
     if (!extents.ok()) return give_up(extents.status());
     std::erase_if(*extents, [&](const journal::GapExtent& one) {
         const std::size_t index = one.volume.value();
@@ -147,6 +153,16 @@ void Restore::found(Result<std::vector<journal::GapExtent>> extents) {
     listen([this, alive = alive_, same](const Status& status) {
         if (*alive != nullptr) told(status.ok() ? Result<Value>(same) : Result<Value>(status));
     });
+}
+
+std::vector<journal::GapExtent> Restore::everywhere() const {
+    std::vector<journal::GapExtent> all;
+    const auto& volumes = context_.group->volumes;
+    for (std::size_t i = 0; i < volumes.size(); ++i)
+        for (const VolumeRecord& one : context_.record.volumes)
+            if (one.name == volumes[i].name && one.size != ByteCount(0))
+                all.push_back({VolumeIndex(i), ByteOffset(0), one.size});
+    return all;
 }
 
 void Restore::open_batch() {
@@ -168,6 +184,7 @@ void Restore::open_batch() {
 void Restore::write() {
     Pipeline* pipeline = access_.pipeline();
     if (pipeline == nullptr) return;  // stop() has answered
+    hold_ = access_.hold(order_.node, plan_.to);
     RestoreHooks hooks;
     hooks.read = [this](const wire::ReadRequest& what, std::function<void(Result<Buffer>)> done) {
         access_.read(order_.node, what, std::move(done));
@@ -219,13 +236,14 @@ void Restore::close_batch(const Value& done) {
     });
 }
 
-// It is tried until it works: the volumes are whole.
+// It is tried until it works, or the next restore begins: the volumes are whole.
 void Restore::listen(std::function<void(Status)> done) {
     Pipeline* pipeline = access_.pipeline();
     if (pipeline == nullptr) return;
+    listens_ = true;
     pipeline->listen([this, alive = alive_, done = std::move(done)](const Status& status) {
         if (*alive == nullptr) return;
-        if (!status.ok()) {
+        if (!status.ok() && listens_) {
             context_.event("alarm-restore", "the volumes are not served yet: " + status.message());
             listen_timer_.after(kListenAgain, [this] { listen({}); });
         }
@@ -236,6 +254,7 @@ void Restore::listen(std::function<void(Status)> done) {
 void Restore::told(const Result<Value>& answer) {
     running_ = false;
     job_.reset();
+    hold_.reset();
     const RestoreEvents events = std::exchange(events_, {});
     if (!events.done) return;
     if (!answer.ok()) return events.done(answer.status());

@@ -40,6 +40,8 @@ struct RestoreAccess {
     std::function<void(const std::string& node, Point, Point,
                        std::function<void(Result<std::vector<journal::GapExtent>>)>)>
         diff;
+    // As long as it lives retention leaves the step; null where the node's session holds it.
+    std::function<journal::HoldPtr(const std::string& node, Point)> hold;
 };
 
 struct RestoreEvents {
@@ -76,6 +78,7 @@ class Restore {
     void told(const Result<Value>& answer);
     void give_up(const Status& why);
     void listen(std::function<void(Status)> done);
+    [[nodiscard]] std::vector<journal::GapExtent> everywhere() const;
     void going();
 
     GroupContext& context_;
@@ -90,6 +93,8 @@ class Restore {
     std::chrono::nanoseconds told_at_{0};
     net::Timer timer_;
     net::Timer listen_timer_;
+    bool listens_ = false;  // clients are to be let in
+    journal::HoldPtr hold_;  // of the step that is read
     std::vector<std::function<void()>> after_;
     std::shared_ptr<Restore*> alive_;
 };

@@ -1,0 +1,161 @@
+"""Attacks on a restore: what is let in, what retention takes beneath it, what is killed."""
+
+import os
+import random
+import threading
+import time
+
+from everstep_lab.base import require, wait_for
+from everstep_lab.model import same_images
+from everstep_lab.nbdio import connect, read_point
+from everstep_lab.nodes import GROUP, Lab
+from everstep_lab.registry import check
+from everstep_lab.scene import Scene
+from checks.restore import HALF, begin_and_cut, big_scene, equal_pair, has_begun, head_of, served
+
+
+class Obstacle:
+    """Something in the way of a volume's socket, put there as soon as it is not listened on."""
+
+    def __init__(self, path):
+        self.path, self.over = path, threading.Event()
+        self.thread = threading.Thread(target=self.put)
+        self.thread.start()
+
+    def put(self):
+        while not self.over.is_set():
+            try:
+                os.mkdir(self.path)
+                return
+            except OSError:
+                time.sleep(0.002)
+
+    def placed(self):
+        self.over.set()
+        self.thread.join()
+        return os.path.isdir(self.path)
+
+
+@check("restore_attack.listening_again", 240)
+def listening_again(context):
+    """A socket that could not be had behind one restore is not listened on in the middle of the next."""
+    scene = big_scene(context)
+    with scene:
+        alpha, beta = scene.alpha, scene.beta
+        obstacle = Obstacle(alpha.socket())
+        alpha.cli("restore", GROUP, "step:191").expect(1, "is no socket")
+        require(obstacle.placed(), "nothing was in the way: nothing is tested")
+        answers = []
+        second = threading.Thread(target=lambda: answers.append(alpha.cli("restore", GROUP, "step:0", seconds=180)))
+        second.start()
+        wait_for("the restore writes", lambda: has_begun(alpha), 60, 0.005)
+        beta.freeze()
+        os.rmdir(alpha.socket())
+        time.sleep(5)
+        state, listened = alpha.status()["state"], os.path.exists(alpha.socket())
+        beta.thaw()
+        second.join(120)
+        require(state == "restoring", f"it is {state}, not in the middle of a restore: nothing is tested")
+        require(not listened, "clients are let in in the middle of a restore")
+        require(answers and answers[0].code == 0, "the second restore failed")
+        scene.lab.wait_serving(alpha)
+        same_images("restored", equal_pair(scene, "restored"), {"data": bytes(96 << 20)})
+
+
+def written_twice(chance, node):
+    """What 32 MiB held after the first and after the second time that all of it was written."""
+    contents = [chance.randbytes(32 << 20) for _ in range(2)]
+    handle = connect(node.uri())
+    for content in contents:
+        for at in range(0, 32 << 20, 1 << 20):
+            handle.pwrite(content[at:at + (1 << 20)], at)
+    handle.flush()
+    handle.shutdown()
+    return contents
+
+
+@check("restore_attack.little_history_here", 240)
+def little_history_here(context):
+    """What a restore writes does not push the step that it reads out of its own node's history."""
+    lab = Lab(context.directory, {"data": 32 << 20}, standbys=(), **{"history.keep_bytes": "100MiB"})
+    try:
+        lab.start()
+        alpha = lab.alpha
+        first, _ = written_twice(random.Random(context.seed), alpha)
+        alpha.one("restore", GROUP, "step:32")
+        same_images("restored", served(alpha), {"data": first})
+    finally:
+        lab.close()
+
+
+@check("restore_attack.little_history_there", 300)
+def little_history_there(context):
+    """A restore was cut, and the standby's history has lost its step since: --undo works all the same."""
+    with Scene(context, {"data": 32 << 20}, **{"history.keep_bytes": "100MiB"}) as scene:
+        scene.start()
+        alpha, beta = scene.alpha, scene.beta
+        _, second = written_twice(scene.random, alpha)
+        scene.lab.wait_caught_up(alpha, beta)
+        begin_and_cut(scene, alpha.kill9, "step:32")
+        alpha.start()
+        wait_for("it knows", lambda: alpha.status()["state"] == "refused", 60)
+        wait_for("the step is gone", lambda: beta.status()["history"]["oldest"] > 32, 60)
+        alpha.one("restore", GROUP, "--undo")
+        scene.lab.wait_serving(alpha)
+        scene.lab.wait_streaming()
+        same_images("undone", equal_pair(scene, "undone"), {"data": second})
+
+
+@check("restore_attack.branch_dropped", 300)
+def branch_dropped(context):
+    """A restore was cut, and the branch that it read is dropped: --undo works all the same."""
+    scene = big_scene(context)
+    with scene:
+        alpha, beta = scene.alpha, scene.beta
+        full = served(alpha)
+        branch = beta.one("export", GROUP, "step:0", "--writable")
+        handle = connect(branch["uris"]["data"])
+        handle.pwrite(b"b" * 4096, 0)
+        handle.flush()
+        handle.shutdown()
+        told = [one for one in beta.do("exports", GROUP) if one["id"] == branch["id"]][0]
+        begin_and_cut(scene, alpha.kill9, f"t:{told['timeline']}@head")
+        beta.do("unexport", branch["id"], "--drop")
+        alpha.start()
+        wait_for("it knows", lambda: alpha.status()["state"] == "refused", 60)
+        wait_for("it is connected", lambda: beta.status()["state"] in ("resync", "streaming"), 60)
+        alpha.cli("restore", GROUP, "--continue").expect(3, "no such timeline")
+        alpha.one("restore", GROUP, "--undo")
+        scene.lab.wait_serving(alpha)
+        scene.lab.wait_streaming()
+        same_images("undone", equal_pair(scene, "undone"), full)
+
+
+@check("restore_attack.side_line", 240)
+def side_line(context):
+    """The steps of a batch that a takeover left on the old line are no points, nor after a restart."""
+    scene = big_scene(context)
+    with scene:
+        alpha, beta = scene.alpha, scene.beta
+        head, line = head_of(beta), beta.status()["timeline"]
+        begin_and_cut(scene, alpha.kill9, HALF, head + 3)
+        wait_for("the link is down", lambda: beta.status()["state"] == "waiting", 30)
+        newest = head_of(beta)
+        for point in ("head^flush", "head", f"step:{head + 2}", f"step:{newest}"):
+            beta.cli("export", GROUP, point).expect(3, "batch", head)
+        beta.one("takeover", GROUP, "--force")
+        scene.lab.wait_serving(beta)
+        handle = connect(beta.uri())
+        handle.pwrite(b"n" * 4096, 0)
+        handle.flush()
+        handle.shutdown()
+        for turn in range(2):
+            for lsn in (head + 1, head + 2, newest - 1, newest):
+                beta.cli("export", GROUP, f"t:{line}@step:{lsn}").expect(3, "batch", head)
+            inner = f"t:{line}@step:{head + 2}"
+            beta.cli("mark", GROUP, f"inner{turn}", "--at", inner).expect(3, "batch")
+            beta.cli("restore", GROUP, inner).expect(3, "batch")
+            if turn == 0:
+                beta.kill9()
+                beta.start()
+                scene.lab.wait_serving(beta)
