@@ -324,6 +324,7 @@ void Group::adopt_as_standby(const std::string& from, const AdminAnswer& answer)
     const GroupRecord before = record;
     record.refused.clear();
     record.pulling.clear();
+    record.restore.reset();
     record.role = wire::Role::standby;
     record.group = Uuid();  // taken from the primary that greets it
     record.serves_store = false;

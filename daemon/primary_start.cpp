@@ -413,6 +413,8 @@ void Primary::adopt_soon(bool force, const std::string& from, std::function<void
 }
 
 void Primary::adopt(bool force, const std::string& from, std::function<void(Status)> done) {
+    if (state_ == State::serving && force && !restore_.pending().empty())
+        return restore_.take_as_it_is(std::move(done));
     if (state_ == State::serving) {
         done(Status(ErrorCode::refused, "this node serves the group; there is nothing to adopt"));
         return;

@@ -55,6 +55,8 @@ class Restore {
     Restore(GroupContext& context, RestoreAccess access);
     ~Restore();
     void run(const RestoreRequest& request, RestoreEvents events);
+    // Of one that was cut: what the volumes hold is the truth, and the batch ends with it.
+    void take_as_it_is(std::function<void(Status)> done);
     // The role ends; what was begun stays in the record.
     void stop(const Status& why);
     [[nodiscard]] std::uint64_t clients() const;  // connected now; blocks for a moment

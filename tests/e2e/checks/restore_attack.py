@@ -2,6 +2,7 @@
 
 import os
 import random
+import shutil
 import threading
 import time
 
@@ -159,3 +160,26 @@ def side_line(context):
                 beta.kill9()
                 beta.start()
                 scene.lab.wait_serving(beta)
+
+
+@check("restore_attack.no_history_left", 300)
+def no_history_left(context):
+    """A restore was cut and the only history is lost: `adopt --force` takes what the volume holds, and it is served."""
+    with Scene(context, {"data": 32 << 20}) as scene:
+        scene.start()
+        alpha, beta = scene.alpha, scene.beta
+        written_twice(scene.random, alpha)
+        scene.lab.wait_caught_up(alpha, beta)
+        begin_and_cut(scene, alpha.kill9, "step:32")
+        alpha.start()
+        wait_for("it knows", lambda: alpha.status()["state"] == "refused", 60)
+        beta.term()
+        shutil.rmtree(beta.state)
+        os.unlink(beta.device())
+        beta.start()
+        wait_for("it copies", lambda: beta.status()["state"] == "initial-sync", 60)
+        alpha.cli("restore", GROUP, "--undo").expect(3, "no history")
+        alpha.one("adopt", GROUP, "--force")
+        scene.lab.wait_serving(alpha)
+        scene.lab.wait_streaming()
+        equal_pair(scene, "the pair")
