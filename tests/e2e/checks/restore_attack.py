@@ -98,6 +98,10 @@ def little_history_there(context):
         _, second = written_twice(scene.random, alpha)
         scene.lab.wait_caught_up(alpha, beta)
         begin_and_cut(scene, alpha.kill9, "step:32")
+        scene.lab.group["history.keep_bytes"] = "30MiB"
+        scene.lab.write_config()
+        beta.term()
+        beta.start()
         alpha.start()
         wait_for("it knows", lambda: alpha.status()["state"] == "refused", 60)
         wait_for("the step is gone", lambda: beta.status()["history"]["oldest"] > 32, 60)
