@@ -129,6 +129,7 @@ class Primary {
     // restore (primary_restore.cpp)
     [[nodiscard]] RestoreAccess restore_access();
     [[nodiscard]] bool history_has(const std::string& node, Point at) const;
+    [[nodiscard]] bool follows(const std::string& node) const;
     void read_own(const wire::ReadRequest& what, RemoteReads::Done done);
     // status (primary_status.cpp)
     [[nodiscard]] Value peer_status(const std::string& name, const Standing& standing) const;

@@ -9,6 +9,11 @@ RestoreAccess Primary::restore_access() {
     RestoreAccess access;
     access.pipeline = [this] { return state_ == State::serving ? pipeline_.get() : nullptr; };
     access.kept = [this](const std::string& node, Point at) { return history_has(node, at); };
+    access.follows = [this](const std::string& node) -> Status {
+        if (node.empty() || follows(node)) return {};
+        return {ErrorCode::unreachable,
+                node + " does not receive this node's writes now: what differs is not known there"};
+    };
     access.read = [this](const std::string& node, const wire::ReadRequest& what,
                          RemoteReads::Done done) {
         if (node.empty()) return read_own(what, std::move(done));
@@ -29,11 +34,16 @@ RestoreAccess Primary::restore_access() {
 
 bool Primary::history_has(const std::string& node, Point at) const {
     if (node.empty()) return store_ != nullptr && store_->store().durable().point.lsn >= at.lsn;
+    if (!follows(node)) return false;
+    const wire::Ack& acked = standings_.at(node).acked;
+    return acked.timeline == at.timeline && acked.durable >= at.lsn;
+}
+
+bool Primary::follows(const std::string& node) const {
     const auto found = standings_.find(node);
-    if (found == standings_.end()) return false;
-    const Standing& one = found->second;
-    return one.session && one.session->state() == SendSession::State::streaming &&
-           one.acked.consistent && one.acked.timeline == at.timeline && one.acked.durable >= at.lsn;
+    return found != standings_.end() && found->second.session &&
+           found->second.session->state() == SendSession::State::streaming &&
+           found->second.acked.consistent;
 }
 
 // Of this node's own history, or of a branch over it.

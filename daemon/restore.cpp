@@ -74,7 +74,13 @@ Status Restore::may_run(const RestoreRequest& request) const {
     if (request.kind == Kind::begin && !cut.empty()) return {ErrorCode::refused, cut};
     if (request.kind != Kind::begin && cut.empty())
         return {ErrorCode::refused, "no restore was cut; there is nothing to continue or undo"};
-    const std::uint64_t connected = request.kind == Kind::begin ? clients() : 0;
+    return request.kind == Kind::begin ? may_begin(request) : Status();
+}
+
+// Before anybody is disconnected.
+Status Restore::may_begin(const RestoreRequest& request) const {
+    EVERSTEP_TRY(access_.follows(request.node));
+    const std::uint64_t connected = clients();
     if (connected == 0 || request.force) return {};
     return {ErrorCode::refused,
             fmt::format("the volumes are in use: {} client{} connected; unmount and disconnect "

@@ -33,6 +33,8 @@ struct RestoreAccess {
     std::function<Pipeline*()> pipeline;  // null where the group is not served
     // The node's history has the step, durable.
     std::function<bool(const std::string& node, Point)> kept;
+    // It follows this node's writes now. Why not, where not.
+    std::function<Status(const std::string& node)> follows;
     std::function<void(const std::string& node, const wire::ReadRequest&,
                        std::function<void(Result<Buffer>)>)>
         read;
@@ -69,6 +71,7 @@ class Restore {
 
   private:
     [[nodiscard]] Status may_run(const RestoreRequest& request) const;
+    [[nodiscard]] Status may_begin(const RestoreRequest& request) const;
     void quiet(const journal::Tip& before);
     void wait_kept(std::chrono::nanoseconds until);
     void find();
@@ -95,7 +98,7 @@ class Restore {
     std::chrono::nanoseconds told_at_{0};
     net::Timer timer_;
     net::Timer listen_timer_;
-    bool listens_ = false;  // clients are to be let in
+    bool listens_ = false;   // clients are to be let in
     journal::HoldPtr hold_;  // of the step that is read
     std::vector<std::function<void()>> after_;
     std::shared_ptr<Restore*> alive_;

@@ -8,7 +8,6 @@ constexpr std::chrono::milliseconds kProgressEvery{500};
 // How long nothing comes before the low position is made durable for itself.
 constexpr std::chrono::milliseconds kIdle{200};
 constexpr std::chrono::milliseconds kRest{100};
-constexpr std::uint64_t kRestSteps = 4096;  // further behind it does not rest
 
 // How long applying waits when there is no room for before-images or the replica.
 constexpr std::chrono::milliseconds kRoomTried{500};
@@ -145,7 +144,7 @@ void ApplyStage::run() {
             carry_out(command);
         } else if (!apply_some()) {
             idle();
-        } else if (serving_) {
+        } else if (serving_ && took_all_) {
             rest();
         }
     }
@@ -220,8 +219,9 @@ bool ApplyStage::apply_some() {
     }
     if (store_.replica().held) return false;
     const Status begun = whole();
-    const Result<bool> more =
-        begun.ok() ? mover_.towards(store_.durable().point, false) : Result<bool>(begun);
+    const Point goal = store_.durable().point;
+    const Result<bool> more = begun.ok() ? mover_.towards(goal, false) : Result<bool>(begun);
+    took_all_ = mover_.applied() >= goal.lsn;
     // Without room it is as after a crash: what was begun is done again.
     starved_ = !more.ok() && lacks_room(more.status());
     if (starved_) return false;
@@ -254,7 +254,6 @@ void ApplyStage::idle() {
 
 // What is read does not wait for the replica; what is written meanwhile shares the next flushes.
 void ApplyStage::rest() {
-    if (store_.durable().point.lsn - mover_.applied() > kRestSteps) return;
     std::unique_lock lock(mutex_);
     wake_.wait_for(lock, kRest, [this] { return stopping_ || !commands_.empty(); });
 }

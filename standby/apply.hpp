@@ -101,7 +101,8 @@ class ApplyStage {
     Progress telling_;  // of the command in work
     std::chrono::nanoseconds told_at_{0};
     bool low_unsynced_ = false;
-    bool starved_ = false;  // there was no room
+    bool starved_ = false;   // there was no room
+    bool took_all_ = false;  // the last batch was all that there was
     bool history_seen_ = false;
 };
 

@@ -33,10 +33,10 @@ def steps(scene, lsns):
 
 
 def equal_pair(scene, what):
-    """Both nodes hold the same, raw and served; gives it."""
+    """Both nodes hold the same, raw and served; gives it. Behind a promoted node's store its images follow."""
     scene.lab.wait_caught_up(scene.primary, scene.standby)
     images = served(scene.primary)
-    same_images(f"{what}: {scene.primary.name}, raw", raw_images(scene.primary), images)
+    wait_for(f"{what}: the raw files of {scene.primary.name}", lambda: raw_images(scene.primary) == images, 30)
     same_images(f"{what}: {scene.standby.name}, raw", raw_images(scene.standby), images)
     return images
 
@@ -117,6 +117,14 @@ def there_and_back(context):
             answer = alpha.cli("restore", GROUP, *words)
             require(answer.code in (2, 3) and why in answer.err, f"restore {words}: {answer.code} {answer.err}")
         same_images("after refusals", equal_pair(scene, "refusals"), content)
+        # What differs is not known while the standby does not follow: nobody is disconnected for that.
+        handle = connect(alpha.uri("data"))
+        alpha.do("pause", GROUP)
+        alpha.cli("restore", GROUP, "step:1", "--force").expect(4, "does not receive")
+        handle.pread(512, 0)
+        handle.shutdown()
+        alpha.do("unpause", GROUP)
+        scene.lab.wait_streaming()
         # Life goes on.
         handle = connect(alpha.uri("logs"))
         handle.pwrite(b"on" * 256, 0)
