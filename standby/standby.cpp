@@ -14,12 +14,6 @@
 
 namespace everstep::standby {
 
-namespace {
-// Reads of history that may be cold: each thread waits for the disk, so that they are what an
-// export keeps in flight there.
-constexpr std::size_t kReaderThreads = 8;
-}  // namespace
-
 // Wires the stages: journal thread -> store -> apply thread -> replica. Members end in the reverse
 // order.
 struct Standby::Impl {

@@ -27,6 +27,9 @@
 
 namespace everstep::standby {
 
+// Of readers(). Each waits for the disk, so that they are what an export keeps in flight there.
+inline constexpr std::size_t kReaderThreads = 8;
+
 struct VolumeFile {
     std::string name;
     std::string path;  // image file (made where missing, sparse) or block device

@@ -180,14 +180,14 @@ TEST_F(Export, HolesAreLookedUpByTheReadersAndNotOnTheLoop) {
     auto exported = device(maker->point(Lsn(10)), 0);
     std::promise<void> open;
     const std::shared_future<void> gate = open.get_future().share();
-    std::atomic<int> busy = 0;
-    for (int i = 0; i < 2; ++i) {  // all readers
+    std::atomic<std::size_t> busy = 0;
+    for (std::size_t i = 0; i < kReaderThreads; ++i) {
         scene.standby().readers().post([&busy, gate] {
             ++busy;
             gate.wait();
         });
     }
-    ASSERT_TRUE(eventually([&] { return busy == 2; }));
+    ASSERT_TRUE(eventually([&] { return busy == kReaderThreads; }));
     Sink sink;
     std::vector<BlockExtent> extents;
     BlockRequest request;

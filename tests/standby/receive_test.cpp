@@ -366,9 +366,10 @@ TEST_F(Receive, APeerThatAsksAndDoesNotReadIsAnsweredUpToTheBound) {
     for (std::size_t i = 0; i < kReadsMax; ++i) ASSERT_OK(sender->control(request));
     // Every read that was begun has ended, and so have those that it could have begun.
     for (std::size_t i = 0; i < 2 * kReadsMax; ++i) {
-        std::atomic<int> passed = 0;
-        for (int n = 0; n < 2; ++n) scene.standby().readers().post([&] { ++passed; });
-        ASSERT_TRUE(eventually([&] { return passed == 2; }));
+        std::atomic<std::size_t> passed = 0;
+        for (std::size_t n = 0; n < kReaderThreads; ++n)
+            scene.standby().readers().post([&] { ++passed; });
+        ASSERT_TRUE(eventually([&] { return passed == kReaderThreads; }));
         scene.thread().on([] {});
     }
     EXPECT_GE(sender->data_messages(), kReadAnswerBytesMax / wire::kDataBytesMax);
