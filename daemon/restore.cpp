@@ -196,7 +196,8 @@ void Restore::open_batch() {
                    fmt::format("begins behind step {}: to step {}{}", order_.before.lsn.value(),
                                plan_.to.lsn.value(),
                                order_.volume.empty() ? "" : ", volume " + order_.volume));
-    if (resumed_) return write();  // its batch is open: since the start, or still
+    // A second beginning changes nothing; where the first one had ended and only the record was
+    // left, what is written now is a batch of its own.
     access_.pipeline()->begin_batch([this, alive = alive_](const journal::Tip&) {
         if (*alive != nullptr && running_) write();
     });
