@@ -70,20 +70,26 @@ std::string takeover_text(const Invocation& invocation, const Value& body) {
     return out + '\n' + uris_text(body.at("uris"), "  ");
 }
 
+// Where a restore goes: a step, or what a file holds.
+std::string restore_goal(const Invocation& invocation, const Value& body) {
+    const std::string file = argument(invocation, "from");
+    return file.empty() ? "step " + or_dash(body.at("to")) : "the content of " + file;
+}
+
 std::string restore_text(const Invocation& invocation, const Value& body) {
     const std::string group = argument(invocation, "group");
     const std::string bytes = bytes_text(body.at("bytes").number());
+    const std::string goal = restore_goal(invocation, body);
+    const std::uint64_t before = body.at("before").number();
+    const std::uint64_t last = body.at("lsn").number();
     if (dry(invocation))
-        return "a restore of " + group + " to step " + or_dash(body.at("to")) + " would write " +
-               bytes + " in " + count_text(body.at("extents").number(), "extent") +
-               ", behind step " + or_dash(body.at("before")) + " or a later one\n";
-    if (body.at("extents").number() == 0 && body.at("bytes").number() == 0 &&
-        body.at("lsn").number() == body.at("before").number())
-        return group + " is as it was at step " + or_dash(body.at("to")) +
-               " already: nothing was written\n";
-    std::string out = group + " is as it was at step " + or_dash(body.at("to")) + ": " + bytes +
-                      " written as one batch, steps " +
-                      std::to_string(body.at("before").number() + 1) + " to " +
+        return "a restore of " + group + " to " + goal + " would write " + bytes + " in " +
+               count_text(body.at("extents").number(), "extent") + ", behind step " +
+               or_dash(body.at("before")) + " or a later one\n";
+    if (body.at("extents").number() == 0 && body.at("bytes").number() == 0 && last == before)
+        return group + " stands at " + goal + " already: nothing was written\n";
+    std::string out = group + " is back at " + goal + ": " + bytes + " written as one batch, step" +
+                      (last == before + 1 ? " " : "s " + std::to_string(before + 1) + " to ") +
                       or_dash(body.at("lsn")) + ", in " + seconds_text(real(body.at("seconds")));
     if (is_true(body.at("undo"))) return out + "; the restore is undone\n";
     return out + "; everstep restore " + group + " step:" + or_dash(body.at("before")) +
