@@ -1,4 +1,4 @@
-"""First byte: a standby with a volume of 1 TiB and a long history; how soon a step of it is read through an export."""
+"""First byte: a standby with a volume of 1 TiB and a long history; how soon a step is exported and listed."""
 
 import json
 import os
@@ -12,6 +12,7 @@ from cold import forget_files
 from everstep_lab.base import require, run
 from everstep_lab.nbdio import Export, connect
 from everstep_lab.nodes import BIN, GROUP, Lab
+from listings import measure_listings
 
 VOLUME_BYTES = 1 << 40
 PLACES = 1 << 15  # blocks that are written on, one in each of so many parts of the volume
@@ -61,10 +62,13 @@ class MadeStandby:
             require(found <= step, f"step {step}: sector {(place + at) // SECTOR} is of step {found}")
         return {"command": ended - began, "answer": ended - answered}
 
+    def random_place(self):
+        return self.random.randrange(PLACES) * (VOLUME_BYTES // PLACES)
+
     def sample(self):
         """A random block of a random step: nothing of it in the page cache, and at once again."""
         step = self.random.randint(1, self.steps)
-        place = self.random.randrange(PLACES) * (VOLUME_BYTES // PLACES)
+        place = self.random_place()
         forget_files(self.lab.directory)
         return {way: self.read(step, place) for way in WAYS}
 
@@ -76,13 +80,15 @@ def measure_first_byte(directory, history, samples):
     try:
         made = standby.start()
         taken = [standby.sample() for _ in range(samples)]
+        listings = measure_listings(standby, max(2, samples // 5))
     except BaseException:
         standby.lab.say_logs()
         raise
     finally:
         standby.lab.close()
     figures = {"steps": steps, "step_bytes": step_bytes, "volume_bytes": VOLUME_BYTES, "samples": samples,
-               "stored": made["stored"], "make_seconds": made["seconds"], "start_seconds": made["start_seconds"]}
+               "stored": made["stored"], "make_seconds": made["seconds"], "start_seconds": made["start_seconds"],
+               "listings": listings}
     for way in WAYS:
         for since in ("command", "answer"):
             seconds = [one[way][since] for one in taken]

@@ -42,6 +42,10 @@ def print_first_byte(histories):
         slowest = max(one[f"{way}_command_{kind}"] for one in histories for way in ("new", "again"))
         print(f"  first byte within {1000 * FIRST_BYTE_GOAL:.0f} ms of the command, {kind}: "
               f"{verdict(slowest <= FIRST_BYTE_GOAL)}")
+    show("Listings of the same: `everstep log`, from the command to its end, nothing of the history in the page cache",
+         ["steps", "listed", "samples", "steps listed", "median", "worst"],
+         [[f"{one['steps']:.0e}", row["filter"], row["samples"], f"{row['steps']:.0f}", fine(row["median_seconds"]),
+           fine(row["worst_seconds"])] for one in histories for row in one["listings"]])
 
 
 def print_reads(reads, past):
