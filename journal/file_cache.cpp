@@ -3,11 +3,17 @@
 namespace everstep::journal {
 
 Result<std::shared_ptr<const io::File>> FileCache::get(FileKind kind, std::uint64_t segment) {
+    auto opened = get_in_pieces(kind, segment);
+    if (!opened.ok()) return opened.status();
+    return std::move(opened->file);
+}
+
+Result<FileCache::InPieces> FileCache::get_in_pieces(FileKind kind, std::uint64_t segment) {
     const std::string name = file_name(kind, segment);
     const std::lock_guard guard(mutex_);
     if (const auto found = by_name_.find(name); found != by_name_.end()) {
         open_.splice(open_.begin(), open_, found->second);
-        return open_.front().file;
+        return open_.front().opened;
     }
     auto file = files_.open(directory_ + "/" + name, {});
     if (!file.ok()) return file.status();
@@ -15,9 +21,9 @@ Result<std::shared_ptr<const io::File>> FileCache::get(FileKind kind, std::uint6
         by_name_.erase(open_.back().name);
         open_.pop_back();
     }
-    open_.push_front({name, std::move(*file)});
+    open_.push_front({name, {std::move(*file), std::make_shared<FetchAhead>()}});
     by_name_[name] = open_.begin();
-    return open_.front().file;
+    return open_.front().opened;
 }
 
 void FileCache::open_ahead(std::uint64_t segment) {

@@ -12,6 +12,7 @@
 
 #include "common/base/descriptors.hpp"
 #include "common/io/file.hpp"
+#include "journal/fetch_ahead.hpp"
 #include "journal/segment_header.hpp"
 
 namespace everstep::journal {
@@ -23,6 +24,12 @@ class FileCache {
     FileCache(io::FileSystem& files, std::string directory)
         : files_(files), directory_(std::move(directory)) {}
     [[nodiscard]] Result<std::shared_ptr<const io::File>> get(FileKind kind, std::uint64_t segment);
+    // The same, for reads of many pieces.
+    struct InPieces {
+        std::shared_ptr<const io::File> file;
+        std::shared_ptr<FetchAhead> ahead;
+    };
+    [[nodiscard]] Result<InPieces> get_in_pieces(FileKind kind, std::uint64_t segment);
     // Opens its files, if there is room for them: a read finds them so. What is wrong with one is
     // found by the read that needs it.
     void open_ahead(std::uint64_t segment);
@@ -32,7 +39,7 @@ class FileCache {
   private:
     struct Open {
         std::string name;
-        std::shared_ptr<const io::File> file;
+        InPieces opened;
     };
     io::FileSystem& files_;
     std::string directory_;

@@ -18,6 +18,8 @@ namespace {
 
 constexpr std::uint64_t kScratchBytesMax = 8ULL << 20;
 constexpr std::size_t kHintedPiecesMax = 64;
+constexpr std::size_t kHintRunsMin = 4;  // of the replica, for one hint
+constexpr std::uint64_t kHintGapSectors = (64ULL << 10) / kSectorBytes;
 constexpr std::size_t kFilesAtOnce = 16;  // open for one read, however many it needs
 constexpr std::uint64_t kWindowSectors = kWindowBytesMax / kSectorBytes;
 
@@ -56,8 +58,9 @@ Status damaged(const io::File& file, const FilePiece& piece) {
 
 // Pieces of one file, from memory what was appended last. Parts of a checked run go through a
 // scratch buffer.
-Status read_file_pieces(const Store::Impl& s, const io::File& file,
+Status read_file_pieces(const Store::Impl& s, const FileCache::InPieces& opened,
                         std::span<const FilePiece> pieces) {
+    const io::File& file = *opened.file;
     while (!pieces.empty()) {
         std::vector<MutableBytes> targets;
         Buffer scratch;
@@ -82,6 +85,7 @@ Status read_file_pieces(const Store::Impl& s, const io::File& file,
             if (piece.kind != FileKind::redo || !s.recent.copy(piece.segment, piece.check_at, to))
                 ops.push_back({piece.check_at, to});
         }
+        for (const io::ReadOp& op : ops) opened.ahead->reads(file, op.offset);
         if (!ops.empty()) EVERSTEP_TRY(file.read(ops));
         for (std::size_t i = 0; i < count; ++i) {
             const FilePiece& piece = pieces[i];
@@ -97,7 +101,7 @@ Status read_file_pieces(const Store::Impl& s, const io::File& file,
 
 // The pieces that lie in one file.
 struct FileShare {
-    std::shared_ptr<const io::File> file;
+    FileCache::InPieces opened;
     std::span<const FilePiece> pieces;
 };
 
@@ -108,9 +112,9 @@ Status read_shares(const Store::Impl& s, std::span<const FileShare> shares) {
     for (std::size_t n = 1; n < shares.size() && pieces <= kHintedPiecesMax; ++n)
         for (const FilePiece& piece : shares[n].pieces)
             if (!s.recent.copy(piece.segment, piece.check_at, {}))
-                shares[n].file->will_read(piece.check_at, ByteCount(piece.check_bytes));
+                shares[n].opened.file->will_read(piece.check_at, ByteCount(piece.check_bytes));
     for (const FileShare& share : shares)
-        EVERSTEP_TRY(read_file_pieces(s, *share.file, share.pieces));
+        EVERSTEP_TRY(read_file_pieces(s, share.opened, share.pieces));
     return {};
 }
 
@@ -124,9 +128,9 @@ Status read_pieces(const Store::Impl& s, std::vector<FilePiece>& pieces) {
         while (last < pieces.size() && pieces[last].segment == pieces[first].segment &&
                pieces[last].kind == pieces[first].kind)
             ++last;
-        auto file = s.cache.get(pieces[first].kind, pieces[first].segment);
-        if (!file.ok()) return file.status();
-        shares.push_back({std::move(*file), std::span(pieces).subspan(first, last - first)});
+        auto opened = s.cache.get_in_pieces(pieces[first].kind, pieces[first].segment);
+        if (!opened.ok()) return opened.status();
+        shares.push_back({std::move(*opened), std::span(pieces).subspan(first, last - first)});
         first = last;
         if (shares.size() < kFilesAtOnce && first < pieces.size()) continue;
         EVERSTEP_TRY(read_shares(s, shares));
@@ -239,6 +243,27 @@ class Lookup {
     VolumeIndex volume_;
 };
 
+// Of a range that is read in parts for what lies elsewhere the replica's whole run is asked for
+// while that comes: the disk then has one read of it, and at the same time.
+void hint_replica(const ReplicaReader& replica, VolumeIndex volume,
+                  std::span<const Lookup::Range> ranges) {
+    for (std::size_t first = 0; first < ranges.size();) {
+        const std::uint64_t begin = ranges[first].first;
+        std::uint64_t end = begin + ranges[first].count();
+        std::uint64_t wanted = ranges[first].count();
+        std::size_t last = first + 1;
+        for (; last < ranges.size() && ranges[last].first >= end; ++last) {
+            if (ranges[last].first - end > kHintGapSectors) break;
+            end = ranges[last].first + ranges[last].count();
+            wanted += ranges[last].count();
+        }
+        if (last - first >= kHintRunsMin && 2 * wanted >= end - begin)
+            replica.will_read(volume, ByteOffset(begin * kSectorBytes),
+                              ByteCount((end - begin) * kSectorBytes));
+        first = last;
+    }
+}
+
 }  // namespace
 
 Status Store::read(const View& view, const ReplicaReader& replica, VolumeIndex volume,
@@ -268,6 +293,7 @@ Status Store::read(const View& view, const ReplicaReader& replica, VolumeIndex v
         if (!generation.ok()) return generation.status();
         for (const MutableBytes zero : parts.zeroes)
             std::fill(zero.begin(), zero.end(), std::byte{0});
+        if (!parts.pieces.empty()) hint_replica(replica, volume, parts.replica);
         if (const Status read = read_pieces(s, parts.pieces); !read.ok()) {
             if (s.kept_generation != kept) continue;
             return read;
