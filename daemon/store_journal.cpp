@@ -36,9 +36,13 @@ void StoreJournal::append(const FramePtr& frame, Done taken) {
     history_.append_local(frame, [shared = shared_, &loop = loop_, last,
                                   taken = std::move(taken)](const Status& status) {
         if (taken) taken(status);
-        loop.post([shared, last, status] {
+        if (loop.on_this_thread()) {
             if (shared->owner != nullptr) shared->owner->appended(last, status);
-        });
+        } else {
+            loop.post([shared, last, status] {
+                if (shared->owner != nullptr) shared->owner->appended(last, status);
+            });
+        }
         const std::lock_guard lock(shared->mutex);
         ++shared->answered;
         shared->wake.notify_all();

@@ -18,8 +18,8 @@ class StoreJournal {
     using Done = std::function<void(const Status&)>;
     StoreJournal(net::Loop& loop, standby::LocalHistory& history, Lsn tip);
     ~StoreJournal();
-    // `taken` (on the journal thread): the frame can be read, or why not; before any later call
-    // of wait_appended() returns.
+    // `taken` (on the journal thread, or before this returns): the frame can be read, or why not;
+    // before any later call of wait_appended() returns.
     void append(const FramePtr& frame, Done taken);
     void when_appended(Lsn lsn, Done done);  // `lsn` can be read at the tip
     void when_synced(Done done);             // everything appended before survives power loss

@@ -74,7 +74,7 @@ Status Store::Impl::stage_frame(const FramePtr& frame) {
 
 Status Store::Impl::commit_frames() {
     if (pending.empty()) return {};
-    const Status written = redo->write();
+    const Status written = redo->write(synced_soon);
     if (!written.ok()) {
         pending.clear();
         return written;
@@ -145,10 +145,16 @@ Status Store::begin_history(const std::vector<TimelineInfo>& timelines, const Ti
     return {};
 }
 
-Status Store::append(std::span<const FramePtr> frames) {
+bool Store::fits(const SealedFrame& frame) const {
+    const std::lock_guard writer(impl_->writer_mutex);
+    return impl_->redo != nullptr && impl_->redo->fits(frame.bytes().size());
+}
+
+Status Store::append(std::span<const FramePtr> frames, bool synced_soon) {
     Impl& s = *impl_;
     const std::lock_guard writer(s.writer_mutex);
     EVERSTEP_TRY(s.require_history());
+    s.synced_soon = synced_soon;
     Chain chain = s.history.chain();
     Status refused;
     for (const FramePtr& frame : frames) {

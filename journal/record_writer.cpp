@@ -90,13 +90,13 @@ void RecordWriter::list_ops(ByteOffset at) {
     add(staged_.bytes().subspan(from));
 }
 
-Status RecordWriter::write() {
+Status RecordWriter::write(bool soon) {
     EVERSTEP_TRY(failure_);
     if (staged_bytes() == 0) return {};
     const std::uint64_t at = align_up(written_.end, kBatchAlign);
     append_zeroes(staged_, align_up(staged_bytes(), kBatchAlign) - staged_bytes());
     list_ops(ByteOffset(at));
-    const Status status = setup_.file->write(ops_);
+    const Status status = soon ? setup_.file->write(ops_) : setup_.file->write_cached(ops_);
     if (!status.ok()) {
         drop_staged();
         return status;

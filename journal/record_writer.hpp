@@ -55,7 +55,8 @@ class RecordWriter {
     // until write() or drop_staged(). The caller knows its CRC32C.
     ByteOffset stage_borrowed(RecordKind kind, Bytes body, std::uint32_t body_crc);
     [[nodiscard]] std::uint64_t staged_bytes() const { return staged_.size() + borrowed_bytes_; }
-    [[nodiscard]] Status write();
+    // `soon`: a sync follows, so it need not lie in the page cache first.
+    [[nodiscard]] Status write(bool soon = true);
     [[nodiscard]] Status sync();
     [[nodiscard]] Status cut();  // gives back what an earlier use left behind the tail
     void drop_staged();

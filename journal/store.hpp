@@ -80,7 +80,10 @@ class Store {
     // Frames in order: each continues the tip (timeline, LSN + 1, hash), or is one that is stored
     // already. Visible to readers when it returns, durable after sync(). not ok: nothing of the
     // refused frame was taken.
-    [[nodiscard]] Status append(std::span<const FramePtr> frames);
+    // `synced_soon`: sync() follows; else by the page cache, several appends to the disk together.
+    [[nodiscard]] Status append(std::span<const FramePtr> frames, bool synced_soon = true);
+    // It can be appended without a new segment, which takes its time.
+    [[nodiscard]] bool fits(const SealedFrame& frame) const;
     // A resync frame made on this node, inside an open gap: takes positions (tip.lsn, next sub) of
     // its own.
     [[nodiscard]] Status append_resync(const FramePtr& frame);

@@ -97,6 +97,7 @@ struct Store::Impl {
                                                  const Chain& chain) const;
     [[nodiscard]] Status stage_frame(const FramePtr& frame);
     [[nodiscard]] Status commit_frames();
+    bool synced_soon = true;  // what is committed
     [[nodiscard]] Status make_room(std::uint64_t body_bytes);
     [[nodiscard]] Status write_record(RecordKind kind, Bytes body);
     [[nodiscard]] Status sync_redo();

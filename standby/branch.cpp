@@ -191,7 +191,7 @@ void Branch::start() {
     const auto event = impl.options.event;
     impl.readers = std::make_unique<net::WorkerPool>(kReaderThreads);
     impl.journal = std::make_unique<JournalStage>(
-        *impl.store, JournalHooks{[] {},
+        *impl.store, JournalHooks{[](bool) {},
                                   [event, id = impl.record.id](const Status& status) {
                                       event("journal-failed",
                                             fmt::format("export {}: {}", id, status.message()));

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <utility>
 
 #include "common/base/assert.hpp"
 
@@ -83,7 +84,37 @@ void JournalStage::push_local(FramePtr frame, Done done) {
         }
         local_bytes_ += bytes_of(frame);
     }
+    if (take_at_once(frame, done)) return;
     enqueue({Kind::local, std::move(frame), {}, std::move(done)});
+}
+
+// Nothing waits, nothing is under way, and it is little to do: no other thread is woken for it.
+bool JournalStage::take_at_once(const FramePtr& frame, const Done& done) {
+    if (bytes_of(frame) > kAtOnceBytesMax) return false;
+    {
+        const std::lock_guard lock(mutex_);
+        const bool idle = queue_.empty() && !busy_ && !stopping_ && !held_;
+        if (!idle || lacked_room_ || !failure_.ok()) return false;
+        busy_ = true;
+    }
+    Status status(ErrorCode::no_space, "the segment is full");
+    if (store_.fits(*frame)) status = store_.append({&frame, 1}, false);
+    const bool later = status.code() == ErrorCode::no_space;  // by the journal thread, in its turn
+    if (!later && !status.ok()) fail(status);
+    if (!later && done) done(status);
+    bool wake = false;
+    {
+        const std::lock_guard lock(mutex_);
+        busy_ = false;
+        if (!later) {
+            local_bytes_ -= bytes_of(frame);
+            wake = !std::exchange(local_frames_, true);
+            if (!local_deadline_) local_deadline_ = Clock::now() + kLocalSyncDelay;
+        }
+        wake = wake || !queue_.empty() || stopping_;
+    }
+    if (wake) wake_.notify_one();
+    return !later;
 }
 
 void JournalStage::push_sync(Done done) {
@@ -149,6 +180,7 @@ void JournalStage::run() {
 bool JournalStage::wait_for_work() {
     std::unique_lock lock(mutex_);
     const auto ready = [this] {
+        if (busy_) return false;
         if (stopping_) return true;
         const bool comes = !queue_.empty() && (queue_.front().kind == Kind::received ||
                                                queue_.front().kind == Kind::content);
@@ -157,11 +189,18 @@ bool JournalStage::wait_for_work() {
     if (no_room_) {
         wake_.wait_for(lock, kRoomTried, [this] { return stopping_ || room_given_up_; });
         no_room_ = false;
-    } else if (local_deadline_) {
-        wake_.wait_until(lock, *local_deadline_, ready);
-    } else {
-        wake_.wait(lock, ready);
     }
+    // A caller that appends sets the deadline, and wakes nobody for it: it is looked at in time.
+    while (!ready()) {
+        if (!local_frames_) {
+            wake_.wait(lock);
+        } else if (!local_deadline_) {
+            wake_.wait_for(lock, kLocalSyncDelay);
+        } else if (wake_.wait_until(lock, *local_deadline_) == std::cv_status::timeout && !busy_) {
+            break;
+        }
+    }
+    busy_ = true;
     take_queue();
     if (!turn_.empty()) return true;
     if (!stopping_) return true;  // local frames are to be synced
@@ -242,7 +281,7 @@ Status JournalStage::append_frames(bool local) {
         // They continue some that were not taken.
         if (local && lacked_room_) return {ErrorCode::no_space, "there was no room before"};
     }
-    return store_.append(frames_);
+    return store_.append(frames_, !local || sync_comes());
 }
 
 void JournalStage::take_frames(std::size_t first, std::size_t end) {
@@ -270,9 +309,12 @@ void JournalStage::take_frames(std::size_t first, std::size_t end) {
     }
     if (local) {
         turn_local_bytes_ += bytes;
+        const std::lock_guard lock(mutex_);
+        local_frames_ = true;
         if (!local_deadline_) local_deadline_ = Clock::now() + kLocalSyncDelay;
         return;
     }
+    others_ = true;
     // Bytes of a failed store stay counted: they are not durable and never will be.
     if (failure().ok()) turn_received_bytes_ += bytes;
     sync_wanted_ = true;
@@ -286,6 +328,7 @@ void JournalStage::take_one(Item& item) {
         answers_.push_back({std::move(item.done), status, false, true});
         return;
     }
+    others_ = true;
     const bool content = item.kind == Kind::content;
     if (!failed_before) {
         status = item.task(store_);
@@ -301,28 +344,39 @@ void JournalStage::take_one(Item& item) {
     }
 }
 
+// What is local in this turn is to be synced with it.
+bool JournalStage::sync_comes() const {
+    return std::any_of(turn_.begin(), turn_.end(),
+                       [](const Item& item) { return item.kind != Kind::local; });
+}
+
 void JournalStage::finish_turn() {
-    if (local_deadline_ && Clock::now() >= *local_deadline_) sync_wanted_ = true;
+    {
+        const std::lock_guard lock(mutex_);
+        if (local_deadline_ && Clock::now() >= *local_deadline_) sync_wanted_ = true;
+    }
     Status synced = failure();
     if (sync_wanted_ && synced.ok() && store_.has_history()) {
         synced = store_.sync();
         if (!synced.ok()) fail(synced);
     }
-    if (sync_wanted_) local_deadline_.reset();
     const bool moved = sync_wanted_ || turn_received_bytes_ != 0;
-    sync_wanted_ = false;
+    const bool others = std::exchange(others_, false);
     {
         const std::lock_guard lock(mutex_);
+        busy_ = false;
+        if (sync_wanted_) local_deadline_.reset();
         if (synced.ok()) received_bytes_ -= turn_received_bytes_;
         local_bytes_ -= turn_local_bytes_;
     }
+    sync_wanted_ = false;
     if (turn_local_bytes_ != 0) space_.notify_all();
     turn_received_bytes_ = 0;
     turn_local_bytes_ = 0;
     turn_.clear();
     frames_.clear();
     answer_all(synced);
-    if (moved && synced.ok()) hooks_.moved();
+    if (moved && synced.ok()) hooks_.moved(others);
 }
 
 void JournalStage::answer_all(const Status& synced) {

@@ -16,6 +16,8 @@
 //  - a received frame that the store refuses is its sender's fault: it is dropped, its `refused` is
 //  told, the
 //    store stands as it stood;
+//  - a small local frame is appended by its caller's thread where the stage has nothing else to do:
+//    that is quicker than to wake another, and the order is the same;
 //  - received frames are bounded by the sender's window (ReceiveSession checks it); local frames by
 //    kLocalBytesMax: beyond it push_local blocks its caller until the store caught up.
 #pragma once
@@ -34,10 +36,13 @@ namespace everstep::standby {
 
 inline constexpr std::uint64_t kLocalBytesMax = 256ULL << 20;
 inline constexpr std::chrono::milliseconds kLocalSyncDelay{1000};
+inline constexpr std::uint64_t kAtOnceBytesMax = 64ULL << 10;  // of a frame appended by its caller
 
 struct JournalHooks {
-    std::function<void()> moved;                // durable moved, or content was taken in
-    std::function<void(const Status&)> failed;  // the store failed; once
+    // Durable moved, or content was taken in; `received`: by what others sent or asked for, not by
+    // this node's own frames and their syncs alone.
+    std::function<void(bool received)> moved;
+    std::function<void(const Status&)> failed;               // the store failed; once
     std::function<void(std::function<void()>)> on_the_loop;  // runs it there
 };
 
@@ -55,9 +60,10 @@ class JournalStage {
 
     void push(FramePtr frame, Done refused);  // received; `refused` on the loop, may be empty
     void push_content(FramePtr frame, Task take,
-                      Done refused);             // resync and initial: `take` handles the frame
-    void push_task(Task task, Done done);        // `done` on the loop, after the sync
-    void push_local(FramePtr frame, Done done);  // `done` on the journal thread, after the append
+                      Done refused);       // resync and initial: `take` handles the frame
+    void push_task(Task task, Done done);  // `done` on the loop, after the sync
+    // `done` behind the append, on the journal thread or before this returns.
+    void push_local(FramePtr frame, Done done);
     // Received frames and contents wait, or go on. At a stop they are taken all the same.
     void hold(bool held);
     void push_sync(Done done);  // `done` on the journal thread, after the sync
@@ -84,6 +90,7 @@ class JournalStage {
     using Clock = std::chrono::steady_clock;
 
     void enqueue(Item item);
+    [[nodiscard]] bool take_at_once(const FramePtr& frame, const Done& done);
     void run();
     bool wait_for_work();
     void take_queue();
@@ -95,6 +102,7 @@ class JournalStage {
     [[nodiscard]] Status append_frames(bool local);
     void take_one(Item& item);
     void finish_turn();
+    [[nodiscard]] bool sync_comes() const;
     void answer_all(const Status& synced);
     void fail(const Status& status);
 
@@ -111,6 +119,9 @@ class JournalStage {
     bool lacked_room_ = false;  // since then
     bool stopped_ = false;
     bool held_ = false;
+    bool busy_ = false;          // a turn, or an append of a caller's, is under way
+    bool local_frames_ = false;  // there were some
+    std::optional<Clock::time_point> local_deadline_;
     Status failure_;
     std::uint64_t received_bytes_ = 0;
     std::uint64_t local_bytes_ = 0;
@@ -123,7 +134,7 @@ class JournalStage {
     std::uint64_t turn_local_bytes_ = 0;
     bool sync_wanted_ = false;
     bool no_room_ = false;  // what could not be taken stands in front of the queue
-    std::optional<Clock::time_point> local_deadline_;
+    bool others_ = false;   // something but local frames and syncs
 };
 
 }  // namespace everstep::standby

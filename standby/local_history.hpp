@@ -30,8 +30,8 @@ class HistorySource {
 
 class LocalHistory : public HistorySource {
   public:
-    // `done` runs on the journal thread. Readable at the tip when done. Blocks while
-    // kLocalBytesMax (journal_stage.hpp) are queued.
+    // `done` runs on the journal thread, or before this returns. Readable at the tip when done.
+    // Blocks while kLocalBytesMax (journal_stage.hpp) are queued.
     virtual void append_local(FramePtr frame, std::function<void(Status)> done) = 0;
     // Everything appended before is durable.
     virtual void sync_local(std::function<void(Status)> done) = 0;

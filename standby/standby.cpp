@@ -118,9 +118,9 @@ Result<std::unique_ptr<Standby>> Standby::open(const StandbyOptions& options, ne
                                                          on_the_loop});
     ApplyStage* apply = impl.apply.get();
     impl.journal = std::make_unique<JournalStage>(
-        *impl.store, JournalHooks{[notices, apply] {
+        *impl.store, JournalHooks{[notices, apply](bool received) {
                                       apply->wake();
-                                      notices->progress();
+                                      if (received) notices->progress();
                                   },
                                   [notices](const Status& status) {
                                       notices->event("journal-failed", status.message());

@@ -50,7 +50,8 @@ struct StandbyOptions {
 };
 
 struct StandbyEvents {
-    std::function<void()> on_progress;  // durable or applied moved, held changed; coalesced
+    // Durable (but by this node's own frames) or applied moved, held changed; coalesced.
+    std::function<void()> on_progress;
     std::function<void(const Status&)> on_failed;
     std::function<void(std::string kind, std::string text)> on_event;  // for `everstep events`
 };

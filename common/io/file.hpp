@@ -40,6 +40,9 @@ class File {
     // length and how much was found.
     [[nodiscard]] virtual Status read(std::span<const ReadOp> ops) const = 0;
     [[nodiscard]] virtual Status write(std::span<const WriteOp> ops) = 0;
+    // The same by way of the page cache, also of a file opened `direct`: for small writes that do
+    // not wait for the disk, which the next sync brings there together.
+    [[nodiscard]] virtual Status write_cached(std::span<const WriteOp> ops) { return write(ops); }
     // fdatasync: data and size.
     [[nodiscard]] virtual Status sync() = 0;
     // Reserves blocks and keeps the content; behind the end it extends the file with zeroes.

@@ -158,6 +158,15 @@ Status PosixFile::write(std::span<const WriteOp> ops) {
     });
 }
 
+Status PosixFile::write_cached(std::span<const WriteOp> ops) {
+    EVERSTEP_TRY(sync_failure());
+    for (const WriteOp& op : ops) {
+        Transfer transfer = to_transfer(op);
+        EVERSTEP_TRY(finish(Direction::write, transfer, fd_.get()));
+    }
+    return {};
+}
+
 template <class Op>
 Status PosixFile::transfer(Direction direction, std::span<const Op> ops) const {
     const bool direct = direct_fd_.valid() && std::all_of(ops.begin(), ops.end(), [](const Op& op) {

@@ -30,6 +30,7 @@ class PosixFile final : public File {
     [[nodiscard]] const std::string& path() const override { return path_; }
     [[nodiscard]] Status read(std::span<const ReadOp> ops) const override;
     [[nodiscard]] Status write(std::span<const WriteOp> ops) override;
+    [[nodiscard]] Status write_cached(std::span<const WriteOp> ops) override;
     [[nodiscard]] Status sync() override;
     [[nodiscard]] Status allocate(ByteOffset offset, ByteCount count) override;
     [[nodiscard]] Status zero(ByteOffset offset, ByteCount count) override;

@@ -106,6 +106,30 @@ TEST_P(GatherWays, JoinedWritesOfAnyMemoryEqualTheModel) {
               faults.no_ring || faults.no_direct || GetParam().faults.submissions != UINT64_MAX);
 }
 
+// Some go past the page cache and some through it, beside one another and over one another.
+TEST_P(GatherWays, CachedWritesBesideGatheredOnesEqualTheModel) {
+    std::mt19937_64 random(test_seed());
+    constexpr std::size_t kSize = 2U << 20;
+    Buffer model = filled(kSize, 1);
+    TransferFaults faults = GetParam().faults;
+    with(faults, [&] {
+        const auto file = open(path("f"), kGather);
+        ASSERT_OK(file->write_at(ByteOffset(0), model.bytes()));
+        std::vector<std::vector<std::byte>> memory;
+        for (std::uint64_t round = 0; round < 200; ++round) {
+            const std::size_t offset = random() % (kSize / 4096) * 4096;
+            const std::size_t size = std::min((1 + random() % 8) * 4096, kSize - offset);
+            const Buffer data = filled(size, 5000 + round);
+            const std::vector<WriteOp> ops = cut(offset, data.bytes(), random, memory);
+            ASSERT_OK(random() % 2 == 0 ? file->write(ops) : file->write_cached(ops));
+            std::copy_n(data.data(), size, model.data() + offset);
+            if (round % 16 == 0) ASSERT_OK(file->sync());
+        }
+        ASSERT_OK(file->sync());
+    });
+    expect_file("f", model.bytes());
+}
+
 TEST_P(GatherWays, AShortWriteIsFinished) {
     std::mt19937_64 random(test_seed());
     const Buffer data = filled(5U << 20, 3);

@@ -40,7 +40,7 @@ class Stages {
             *store_, *replica_, system_clock(),
             standby::ApplyHooks{[this] { tell(); }, failed, here});
         journal_ = std::make_unique<standby::JournalStage>(
-            *store_, standby::JournalHooks{[this] { moved(); }, failed, here});
+            *store_, standby::JournalHooks{[this](bool) { moved(); }, failed, here});
         apply_->start();
         journal_->start();
     }

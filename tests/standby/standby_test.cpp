@@ -1,9 +1,12 @@
 // The standby as a whole: own frames of a promoted node, failures, what is refused at the opening.
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <filesystem>
 #include <fstream>
 #include <future>
+#include <mutex>
+#include <thread>
 
 #include "checks.hpp"
 #include "faulty_files.hpp"
@@ -47,6 +50,66 @@ TEST(Standby, OwnFramesAreReadableWhenAppendedAndDurableWhenSynced) {
     }
     scene.close();
     ASSERT_OK(scene.open());
+    EXPECT_EQ(scene.store().durable().point, maker->head_point());
+    ASSERT_TRUE(scene.wait_applied(maker->head()));
+    EXPECT_IMAGE(read_files(scene.volumes()), maker->now());
+}
+
+TEST(Standby, ASmallOwnFrameIsTakenByItsCallerWhereNothingWaits) {
+    const TempDirectory directory;
+    const Uuid group = Uuid::random();
+    Scene scene(directory.path(), group);
+    ASSERT_OK(scene.open());
+    const auto maker = maker_for(scene, group, test_seed());
+    ASSERT_OK(scene.begin(maker->timeline()));
+    for (int i = 0; i < 20; ++i) {
+        ASSERT_OK(sync_local(scene));  // behind it the stage has nothing to do
+        std::thread::id taken;
+        scene.standby().append_local(maker->frame(), [&](const Status& status) {
+            EXPECT_TRUE(status.ok()) << status.message();
+            taken = std::this_thread::get_id();
+        });
+        ASSERT_EQ(taken, std::this_thread::get_id());
+        EXPECT_EQ(scene.store().tip().point, maker->head_point());
+    }
+}
+
+// Whoever takes a frame, the caller or the journal thread, they are stored in their order, over
+// many small segments, beside syncs and tasks of other threads.
+TEST(Standby, OwnFramesKeepTheirOrderWhoeverTakesThem) {
+    const TempDirectory directory;
+    const Uuid group = Uuid::random();
+    Scene scene(directory.path(), group, {.segment_bytes = ByteCount(1U << 20)});
+    ASSERT_OK(scene.open());
+    const auto maker = maker_for(scene, group, test_seed());
+    ASSERT_OK(scene.begin(maker->timeline()));
+    std::atomic<bool> ended{false};
+    std::thread other([&] {
+        for (int i = 0; !ended; ++i) {
+            EXPECT_TRUE(sync_local(scene).ok());
+            std::promise<Status> done;
+            scene.standby().journal_task([](journal::Store&) { return Status(); },
+                                         [&](const Status& status) { done.set_value(status); });
+            EXPECT_TRUE(done.get_future().get().ok());
+        }
+    });
+    std::vector<Lsn> told;
+    std::mutex mutex;
+    for (int i = 0; i < 400; ++i) {
+        const FramePtr frame = maker->frame();
+        scene.standby().append_local(frame,
+                                     [&, last = frame->header().last_lsn](const Status& status) {
+                                         EXPECT_TRUE(status.ok()) << status.message();
+                                         const std::lock_guard guard(mutex);
+                                         told.push_back(last);
+                                     });
+    }
+    ASSERT_OK(append_local(scene, maker->frame()));
+    ended = true;
+    other.join();
+    ASSERT_OK(sync_local(scene));
+    EXPECT_EQ(told.size(), 400U);
+    EXPECT_TRUE(std::is_sorted(told.begin(), told.end()));
     EXPECT_EQ(scene.store().durable().point, maker->head_point());
     ASSERT_TRUE(scene.wait_applied(maker->head()));
     EXPECT_IMAGE(read_files(scene.volumes()), maker->now());
