@@ -1,6 +1,7 @@
 #include "daemon/pipeline.hpp"
 
 #include <future>
+#include <utility>
 
 #include "daemon/direct_volume.hpp"
 #include "daemon/resync_frame.hpp"
@@ -10,7 +11,9 @@ namespace everstep::daemon {
 
 namespace {
 constexpr std::chrono::seconds kTick{1};
-}
+constexpr std::chrono::milliseconds kHandoverDelay{20};
+constexpr std::uint64_t kHandoverTogether = 1ULL << 20;  // bytes that wait for it at most
+}  // namespace
 
 Pipeline::Pipeline(net::Loop& loop, PipelineOptions options, PipelineEvents events)
     : node_(loop),
@@ -55,6 +58,7 @@ Status Pipeline::open() {
     }
     timer_ = std::make_unique<net::Timer>(loop_);
     timer_->every(kTick, [this] { tick(); });
+    handover_timer_ = std::make_unique<net::Timer>(loop_);
     return {};
 }
 
@@ -105,24 +109,70 @@ void Pipeline::deliver(const FramePtr& frame) {
         return;
     }
     handover_bytes_ += bytes;
-    const auto hand_over = [&node = node_, alive = alive_, frame, bytes](const Status& taken) {
-        node.post([alive, frame, bytes, sent = taken.ok()] {
-            if (*alive == nullptr) return;
-            (*alive)->handover_bytes_ -= bytes;
-            if (sent) (*alive)->events_.on_frame(frame);
-        });
-    };
-    // Behind the append: no standby ever has what this node's store does not hold after a crash.
-    if (journal_) {
-        journal_->append(frame, hand_over);
-    } else {
-        hand_over(Status());
+    if (!journal_) {
+        hand_over(frame);
+        return;
     }
+    // Behind the append: no standby ever has what this node's store does not hold after a crash.
+    journal_->append(frame, [this, frame, bytes](const Status& taken) {
+        if (taken.ok()) {
+            hand_over(frame);
+        } else {
+            handover_bytes_ -= bytes;
+        }
+    });
+}
+
+// On the capture thread, or the journal's.
+void Pipeline::hand_over(const FramePtr& frame) {
+    bool at_once = eager_ || !loop_.on_this_thread();
+    bool first = false;
+    {
+        const std::lock_guard guard(handover_.mutex);
+        first = handover_.frames.empty();
+        handover_.frames.push_back(frame);
+        handover_.bytes += frame->bytes().size();
+        at_once = at_once || handover_.bytes > kHandoverTogether || !handover_timer_;
+    }
+    if (at_once) {
+        flush_handover();
+    } else if (first) {
+        handover_timer_->after(kHandoverDelay, [this] { flush_handover(); });
+    }
+}
+
+void Pipeline::flush_handover() {
+    {
+        const std::lock_guard guard(handover_.mutex);
+        if (handover_.frames.empty() || std::exchange(handover_.posted, true)) return;
+    }
+    node_.post([alive = alive_] {
+        if (*alive == nullptr) return;
+        Pipeline& self = **alive;
+        std::vector<FramePtr> frames;
+        {
+            const std::lock_guard guard(self.handover_.mutex);
+            frames.swap(self.handover_.frames);
+            self.handover_.bytes = 0;
+            self.handover_.posted = false;
+        }
+        for (const FramePtr& frame : frames) {
+            self.handover_bytes_ -= frame->bytes().size();
+            self.events_.on_frame(frame);
+            if (*alive == nullptr) return;
+        }
+    });
+}
+
+void Pipeline::set_eager(bool eager) {
+    eager_ = eager;
+    if (eager) flush_handover();
 }
 
 // What the node's loop is told after this comes behind every frame so far.
 void Pipeline::all_handed_over() {
     if (journal_) journal_->wait_appended();
+    flush_handover();
 }
 
 void Pipeline::tick() {
@@ -132,6 +182,7 @@ void Pipeline::tick() {
 Pipeline::Stopped Pipeline::close() {
     Stopped stopped;
     timer_.reset();
+    handover_timer_.reset();
     if (capture_) capture_->gate().fail(Status(ErrorCode::closed, "the group stops serving"));
     for (const auto& volume : volumes_) volume->detach();
     servers_.clear();
@@ -160,6 +211,7 @@ Pipeline::Stopped Pipeline::stop() {
         volumes_.clear();
         if (capture_) capture_->seal();
         journal_.reset();
+        flush_handover();
         loop_.post([this] { loop_.stop(); });  // and after what those posted when they ended
     });
     thread_.join();

@@ -10,6 +10,7 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
@@ -60,6 +61,9 @@ class Pipeline {
     // returns.
     Stopped stop();
 
+    // Somebody waits for frames: each is handed over at once. Else those of some milliseconds
+    // together, for it wakes the node's loop.
+    void set_eager(bool eager);
     void release(Lsn acknowledged);  // what `ack` waits for has been answered up to here
     void set_seal_every_batch(bool every);
     void put_mark(const MarkBody& mark, std::function<void(const journal::Tip&)> done);
@@ -102,6 +106,8 @@ class Pipeline {
 
   private:
     void deliver(const FramePtr& frame);
+    void hand_over(const FramePtr& frame);
+    void flush_handover();
     void all_handed_over();
     [[nodiscard]] Status open();
     [[nodiscard]] Status open_volume(std::size_t index);
@@ -126,6 +132,15 @@ class Pipeline {
     std::atomic<std::uint64_t> captured_bytes_{0};
     std::atomic<std::int64_t> step_now_ns_{0};
     std::atomic<std::uint64_t> handover_bytes_{0};
+    struct Handover {  // frames on their way to the node's loop
+        std::mutex mutex;
+        std::vector<FramePtr> frames;
+        std::uint64_t bytes = 0;
+        bool posted = false;  // they are about to be taken
+    };
+    Handover handover_;
+    std::atomic<bool> eager_{true};
+    std::unique_ptr<net::Timer> handover_timer_;
     bool overflowed_ = false;
 };
 

@@ -189,6 +189,7 @@ void Primary::begin_session(Standing& standing) {
     };
     peer.start_session(std::move(events));
     standing.session->begin();
+    say_who_listens();
     context_.event("session", fmt::format("{}: {}", peer.name(),
                                           plan->mode == wire::StartMode::stream ? "streaming"
                                           : plan->mode == wire::StartMode::initial
@@ -210,6 +211,13 @@ void Primary::end_session(Standing& standing) {
         standing.droppable = std::max(standing.droppable, standing.session->droppable_seq());
     context_.loop->post([gone = std::shared_ptr<SendSession>(std::move(standing.session)),
                          reads = std::shared_ptr<RemoteReads>(std::move(standing.reads))] {});
+    say_who_listens();
+}
+
+void Primary::say_who_listens() {
+    bool any = ack_.waits();
+    for (const auto& [name, standing] : standings_) any = any || standing.session != nullptr;
+    if (pipeline_) pipeline_->set_eager(any);
 }
 
 void Primary::session_moved(Standing& standing) {

@@ -107,6 +107,7 @@ class Primary {
     void begin_session(Standing& standing);
     [[nodiscard]] WallTime base_time() const;
     void end_session(Standing& standing);
+    void say_who_listens();
     void session_moved(Standing& standing);
     void drop_frames();
     void release();

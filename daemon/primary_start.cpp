@@ -401,6 +401,7 @@ void Primary::served(bool new_timeline) {
     tick_timer_.every(std::chrono::milliseconds(50), [this] { tick(); });
     save_timer_.every(std::chrono::seconds(5), [this] { save_progress(); });
     release();
+    say_who_listens();
     for (auto& [name, standing] : standings_) {
         if (standing.peer->link() != nullptr) begin_session(standing);
     }
