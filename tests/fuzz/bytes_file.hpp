@@ -9,7 +9,7 @@
 
 namespace everstep::fuzz {
 
-class BytesFile final : public io::File {
+class BytesFile : public io::File {
   public:
     explicit BytesFile(Bytes bytes) : bytes_(bytes.begin(), bytes.end()) {}
     [[nodiscard]] const std::string& path() const override { return path_; }
