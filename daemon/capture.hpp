@@ -8,6 +8,7 @@
 
 #include <functional>
 #include <memory>
+#include <vector>
 
 #include "common/net/loop.hpp"
 #include "daemon/ack_gate.hpp"
@@ -37,9 +38,17 @@ class CapturedVolume : public BlockDevice {
     [[nodiscard]] virtual Status read_now(ByteOffset offset, MutableBytes to) = 0;
     // Tries again what failed; ships what could be read as a `reread` write.
     virtual void tick() {}
+    // Where a standby, by its place in the record's order, may differ: the whole volume where no
+    // write-intent map says less.
+    [[nodiscard]] virtual std::vector<journal::GapExtent> may_differ(std::size_t standby) const = 0;
+    virtual void all_may_differ(std::size_t /*standby*/) {}
+    // By standby: it has this line's writes up to there, and the record says so (0: not known).
+    virtual void known_durable(const std::vector<Lsn>& /*durable*/) {}
     // No write of this volume is without its LSN (a range whose write failed is read again first).
     [[nodiscard]] virtual bool clean() const { return true; }
     [[nodiscard]] virtual Status sync() = 0;  // blocks
+    // The clients are gone: of their writes those that have not begun do not begin any more.
+    virtual void drop_waiting() {}
     // The clients are about to go: waits for reads that fill their buffers; what is under way ends
     // with an error.
     virtual void detach() = 0;

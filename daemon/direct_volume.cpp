@@ -25,15 +25,19 @@ EntryKind kind_of(BlockOp op) {
     }
     EVERSTEP_ASSERT(false, "not a change");
 }
+
+IntentMap::Range range_of(const BlockRequest& request) {
+    return {ByteOffset(request.offset), ByteCount(request.length)};
+}
 }  // namespace
 
-DirectVolume::DirectVolume(net::Loop& loop, Capture& capture, Place place,
-                           std::unique_ptr<io::File> file)
+DirectVolume::DirectVolume(net::Loop& loop, Capture& capture, Place place, Device device)
     : capture_(capture),
       index_(place.index),
-      file_(std::move(file)),
+      file_(std::move(device.file)),
       size_(place.size),
-      syncs_(loop, [this] { return file_->sync(); }) {}
+      intent_(std::move(device.intent)),
+      syncs_(loop, [this] { return sync_device(); }) {}
 
 void DirectVolume::submit(const BlockRequest& request, BlockSink& sink) {
     switch (request.op) {
@@ -63,8 +67,33 @@ Status DirectVolume::apply(const BlockRequest& request) {
 }
 
 void DirectVolume::change(const BlockRequest& request, BlockSink& sink) {
+    if (intent_ && !intent_->ready(range_of(request))) {
+        change_later(request, sink);
+    } else {
+        change_now(request, sink);
+    }
+}
+
+// Its bytes are the client's only until this returns.
+void DirectVolume::change_later(const BlockRequest& request, BlockSink& sink) {
+    const auto data = std::make_shared<Buffer>();
+    data->append(request.data);
+    intent_->wait(range_of(request), [this, request, data, &sink](const Status& marked) {
+        if (!marked.ok()) {
+            sink.complete(request.token, marked);
+            return;
+        }
+        BlockRequest copied = request;
+        copied.data = data->bytes();
+        change_now(copied, sink);
+        capture_.end_of_batch();
+    });
+}
+
+void DirectVolume::change_now(const BlockRequest& request, BlockSink& sink) {
     const Status status = apply(request);
     if (!status.ok()) {
+        if (intent_) intent_->failed(range_of(request));
         // What the device holds now is unknown: no step until it could be read.
         if (failed_.size() == kFailedRangesMax) {
             Range& last = failed_.back();
@@ -86,6 +115,7 @@ void DirectVolume::change(const BlockRequest& request, BlockSink& sink) {
     write.fua = request.fua;
     write.payload = request.data;
     const Lsn lsn = capture_.captured(write);
+    note_written(range_of(request), lsn);
     if (request.fua) {
         flush(lsn, false, sink, request.token);
     } else {
@@ -99,9 +129,66 @@ void DirectVolume::flush(Lsn lsn, bool mark, BlockSink& sink, std::uint64_t toke
             sink.complete(token, status.ok() ? serving_ended() : status);
             return;
         }
+        flushed_up_to(lsn);
         if (mark) capture_.flush_mark(lsn, index_);
         capture_.answer(lsn, sink, token);
     });
+}
+
+// What the system could not write it may drop, and says so once: the clients may write it again,
+// but this node does not know what the device will hold. So no mark goes any more, and no stop is
+// clean.
+Status DirectVolume::sync_device() {
+    const Status synced = file_->sync();
+    if (!synced.ok()) sync_failed_ = true;
+    return synced;
+}
+
+Status DirectVolume::sync() {
+    EVERSTEP_TRY(sync_device());
+    if (sync_failed_) return {ErrorCode::io, file_->path() + ": an earlier sync failed"};
+    return {};
+}
+
+void DirectVolume::note_written(IntentMap::Range range, Lsn lsn) {
+    if (!intent_) return;
+    intent_->written(range, lsn);
+    keep_failed_marked();
+}
+
+void DirectVolume::keep_failed_marked() {
+    if (!intent_) return;
+    for (const Range& range : failed_)
+        intent_->failed({ByteOffset(range.offset), ByteCount(range.length)});
+}
+
+std::vector<journal::GapExtent> DirectVolume::may_differ(std::size_t standby) const {
+    auto marked = intent_ ? intent_->marked(standby) : std::nullopt;
+    if (marked) return std::move(*marked);
+    return {{index_, ByteOffset(0), size_}};
+}
+
+void DirectVolume::all_may_differ(std::size_t standby) {
+    if (intent_) intent_->mark_all(standby);
+}
+
+void DirectVolume::known_durable(const std::vector<Lsn>& durable) {
+    if (!intent_ || sync_failed_ || !intent_->any_to_clear(durable)) return;
+    syncs_.request(
+        [this, serving = serving_, durable, lsn = capture_.newest()](const Status& done) {
+            if (!*serving || !done.ok() || sync_failed_) return;
+            flushed_up_to(lsn);
+            intent_->clear(durable, flushed_);
+        });
+}
+
+void DirectVolume::drop_waiting() {
+    if (intent_) intent_->drop_waiting(serving_ended());
+}
+
+void DirectVolume::detach() {
+    *serving_ = false;
+    if (intent_) intent_->end(serving_ended());
 }
 
 Status DirectVolume::find_extents(const BlockRequest& request) {
@@ -136,12 +223,14 @@ void DirectVolume::tick() {
             write.offset = ByteOffset(range.offset);
             write.length = ByteCount(piece);
             write.payload = buffer.bytes();
-            capture_.captured(write);
+            const Lsn lsn = capture_.captured(write);
+            if (intent_) intent_->written({ByteOffset(range.offset), ByteCount(piece)}, lsn);
             range.offset += piece;
             range.length -= piece;
         }
     }
     failed_.swap(still_failed);
+    keep_failed_marked();
     capture_.end_of_batch();
 }
 

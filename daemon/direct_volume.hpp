@@ -3,14 +3,18 @@
 // done one after the other there, so overlapping ones are serialised and the device ends in LSN
 // order. Flushes run beside it (SyncWorker). Invariants: a failed write takes no LSN: its range is
 // kept, read again when the device answers, and shipped as a `reread` write. A discarded range
-// reads as zeroes.
+// reads as zeroes. A write reaches the device only when its regions are durably marked in the
+// write-intent map, where there is one: until then it waits, copied aside.
 #pragma once
 
+#include <algorithm>
+#include <atomic>
 #include <memory>
 #include <vector>
 
 #include "common/io/file.hpp"
 #include "daemon/capture.hpp"
+#include "daemon/intent_gate.hpp"
 #include "daemon/sync_worker.hpp"
 
 namespace everstep::daemon {
@@ -21,7 +25,11 @@ class DirectVolume final : public CapturedVolume {
         VolumeIndex index;
         ByteCount size;
     };
-    DirectVolume(net::Loop& loop, Capture& capture, Place place, std::unique_ptr<io::File> file);
+    struct Device {
+        std::unique_ptr<io::File> file;
+        std::unique_ptr<IntentGate> intent;  // none where no standby could differ
+    };
+    DirectVolume(net::Loop& loop, Capture& capture, Place place, Device device);
     [[nodiscard]] std::uint64_t size_bytes() const override { return size_.value(); }
     [[nodiscard]] bool read_only() const override { return false; }
     void submit(const BlockRequest& request, BlockSink& sink) override;
@@ -29,8 +37,12 @@ class DirectVolume final : public CapturedVolume {
     [[nodiscard]] Status read_now(ByteOffset offset, MutableBytes to) override;
     void tick() override;
     [[nodiscard]] bool clean() const override { return failed_.empty(); }
-    [[nodiscard]] Status sync() override { return file_->sync(); }
-    void detach() override { *serving_ = false; }
+    [[nodiscard]] std::vector<journal::GapExtent> may_differ(std::size_t standby) const override;
+    void all_may_differ(std::size_t standby) override;
+    void known_durable(const std::vector<Lsn>& durable) override;
+    [[nodiscard]] Status sync() override;
+    void drop_waiting() override;
+    void detach() override;
 
   private:
     [[nodiscard]] Status find_extents(const BlockRequest& request);
@@ -39,6 +51,12 @@ class DirectVolume final : public CapturedVolume {
         std::uint64_t length;
     };
     void change(const BlockRequest& request, BlockSink& sink);
+    void change_later(const BlockRequest& request, BlockSink& sink);
+    void change_now(const BlockRequest& request, BlockSink& sink);
+    void note_written(IntentMap::Range range, Lsn lsn);
+    void keep_failed_marked();
+    void flushed_up_to(Lsn lsn) { flushed_ = std::max(flushed_, lsn); }
+    [[nodiscard]] Status sync_device();  // any thread
     void flush(Lsn lsn, bool mark, BlockSink& sink, std::uint64_t token);
     [[nodiscard]] Status apply(const BlockRequest& request);
 
@@ -46,7 +64,10 @@ class DirectVolume final : public CapturedVolume {
     VolumeIndex index_;
     std::unique_ptr<io::File> file_;
     ByteCount size_;
-    std::vector<Range> failed_;  // bounded: neighbours are merged, then the oldest two
+    std::vector<Range> failed_;             // bounded: neighbours are merged, then the oldest two
+    Lsn flushed_;                           // every write up to here is on the device, durably
+    std::atomic<bool> sync_failed_{false};  // the ones behind it prove nothing
+    std::unique_ptr<IntentGate> intent_;
     std::shared_ptr<bool> serving_ = std::make_shared<bool>(true);
     SyncWorker syncs_;
 };

@@ -19,7 +19,8 @@ Pipeline::Pipeline(net::Loop& loop, PipelineOptions options, PipelineEvents even
     : node_(loop),
       options_(std::move(options)),
       events_(std::move(events)),
-      alive_(std::make_shared<Pipeline*>(this)) {
+      alive_(std::make_shared<Pipeline*>(this)),
+      marked_bytes_(options_.intent.standbys) {
     captured_ = options_.capture.tip.point.lsn.value();
 }
 
@@ -50,6 +51,7 @@ Status Pipeline::open() {
             std::make_unique<StoreJournal>(loop_, *options_.store, options_.capture.tip.point.lsn);
     }
     for (std::size_t i = 0; i < options_.volumes.size(); ++i) EVERSTEP_TRY(open_volume(i));
+    count_marked();
     uris_.resize(options_.volumes.size());
     if (options_.in_batch) {
         capture_->begin_batch();
@@ -87,7 +89,8 @@ Status Pipeline::open_volume(std::size_t index) {
     auto file = options_.files->open(volume.device, {io::OpenMode::read_write, true, false});
     if (!file.ok()) return file.status().with_context("volume " + volume.name);
     volumes_.push_back(std::make_unique<DirectVolume>(
-        loop_, *capture_, DirectVolume::Place{place, volume.size}, std::move(file.value())));
+        loop_, *capture_, DirectVolume::Place{place, volume.size},
+        DirectVolume::Device{std::move(file.value()), open_intent(index)}));
     return {};
 }
 
@@ -177,6 +180,7 @@ void Pipeline::all_handed_over() {
 
 void Pipeline::tick() {
     for (const auto& volume : volumes_) volume->tick();
+    count_marked();
 }
 
 Pipeline::Stopped Pipeline::close() {

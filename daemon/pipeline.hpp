@@ -17,6 +17,7 @@
 
 #include "common/base/config.hpp"
 #include "daemon/capture.hpp"
+#include "daemon/intent_gate.hpp"
 #include "daemon/nbd_server.hpp"
 #include "daemon/resync_frame.hpp"
 #include "daemon/store_journal.hpp"
@@ -32,8 +33,17 @@ struct PipelineVolume {
     ByteCount size;
 };
 
+// Of the write-intent maps of volumes that are captured on their own devices.
+struct IntentOptions {
+    std::string directory;  // there; a file for each volume
+    Uuid id;
+    IntentBegin begin = IntentBegin::all_marked;
+    std::size_t standbys = 0;  // 0: no maps
+};
+
 struct PipelineOptions {
     CaptureOptions capture;
+    IntentOptions intent;
     std::vector<PipelineVolume> volumes;
     standby::LocalHistory* store = nullptr;  // serve through it; null: the devices themselves
     bool in_batch = false;  // a batch that was cut goes on: it is begun again, nobody is let in
@@ -44,6 +54,8 @@ struct PipelineEvents {
     std::function<void(const FramePtr&)> on_frame;
     std::function<void()> on_overflow;
     Capture::Event on_event;
+    // The maps cannot be written: writes that need a mark wait for the answer (IntentGate::Lost).
+    std::function<Status(const Status& why)> on_intent_lost;
 };
 
 class Pipeline {
@@ -93,6 +105,15 @@ class Pipeline {
     // on the node's loop.
     void read_extent(ResyncExtent extent, std::function<void(Result<FramePtr>)> done);
 
+    // Where a standby may differ, as of a moment behind what was asked for before; `all`:
+    // everywhere, from now on.
+    void may_differ(std::size_t standby, bool all,
+                    std::function<void(std::vector<journal::GapExtent>)> done);
+    // CapturedVolume::known_durable().
+    void known_durable(std::vector<Lsn> durable);
+    // May differ on this standby, as of the last second; any thread.
+    [[nodiscard]] ByteCount marked_bytes(std::size_t standby) const;
+
     [[nodiscard]] Lsn captured() const {
         return Lsn(captured_.load(std::memory_order_relaxed));
     }  // any thread
@@ -111,6 +132,9 @@ class Pipeline {
     void all_handed_over();
     [[nodiscard]] Status open();
     [[nodiscard]] Status open_volume(std::size_t index);
+    [[nodiscard]] std::unique_ptr<IntentGate> open_intent(std::size_t index);
+    void intent_lost(const Status& why, std::function<void(Status)> done);
+    void count_marked();
     [[nodiscard]] Status open_servers(std::vector<std::string>& uris);
     void flush_all(std::function<void(Status)> done);
     void tick();
@@ -141,6 +165,7 @@ class Pipeline {
     Handover handover_;
     std::atomic<bool> eager_{true};
     std::unique_ptr<net::Timer> handover_timer_;
+    std::vector<std::atomic<std::uint64_t>> marked_bytes_;  // by standby
     bool overflowed_ = false;
 };
 

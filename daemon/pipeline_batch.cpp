@@ -81,6 +81,7 @@ void Pipeline::stop_listening(std::function<void(Result<journal::Tip>)> done) {
     std::fill(uris_.begin(), uris_.end(), std::string());
     loop_.post([this, done = std::move(done)] {
         servers_.clear();
+        for (const auto& volume : volumes_) volume->drop_waiting();
         tick();  // a range whose write failed is read again, as it has to be known
         flush_all([this, done](const Status& status) {
             capture_->seal();

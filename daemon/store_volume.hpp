@@ -29,6 +29,10 @@ class StoreVolume final : public CapturedVolume {
     void submit(const BlockRequest& request, BlockSink& sink) override;
     void end_of_batch() override { capture_.end_of_batch(); }
     [[nodiscard]] Status read_now(ByteOffset offset, MutableBytes to) override;
+    [[nodiscard]] std::vector<journal::GapExtent> may_differ(
+        std::size_t /*standby*/) const override {
+        return {{place_.index, ByteOffset(0), place_.size}};
+    }
     [[nodiscard]] Status sync() override { return journal_.sync_now(); }
     void detach() override;
 
