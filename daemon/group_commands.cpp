@@ -330,6 +330,7 @@ void Group::adopt_as_standby(const std::string& from, const AdminAnswer& answer)
     record.serves_store = false;
     record.clean = false;
     record.peers.clear();
+    record.intent.reset();
     record.timelines.clear();
     record.tip = record.step = journal::Tip();
     record.volumes.clear();

@@ -23,6 +23,7 @@ struct GroupContext {
     const GroupConfig* group = nullptr;
     std::string node;
     Uuid node_id;
+    Uuid boot;              // io::machine_boot()
     std::string directory;  // of the group's state
     std::shared_ptr<net::TlsContext> tls;
     Events* events = nullptr;

@@ -97,7 +97,26 @@ void read_peer(Words& words, GroupRecord& record) {
     const std::string behind = words.text();
     if (!behind.empty()) peer.behind_since = Lsn(std::strtoull(behind.c_str(), nullptr, 10));
     peer.compare = words.rest();
-    record.peers[name] = std::move(peer);
+    record.peers[name].behind_since = peer.behind_since;
+    record.peers[name].compare = std::move(peer.compare);
+}
+
+void read_proved(Words& words, GroupRecord& record) {
+    Point proved;
+    const std::string name = words.text();
+    proved.timeline = words.uuid();
+    proved.lsn = Lsn(words.number());
+    record.peers[name].proved = proved;
+}
+
+void read_intent(Words& words, GroupRecord& record) {
+    IntentRecord intent;
+    intent.id = words.uuid();
+    intent.boot = words.uuid();
+    const auto count = words.number<std::uint32_t>();
+    while (intent.standbys.size() < count && !words.failed())
+        intent.standbys.push_back(words.text());
+    record.intent = std::move(intent);
 }
 
 bool read_line(const std::string& key, Words& words, GroupRecord& record) {
@@ -135,6 +154,10 @@ bool read_line(const std::string& key, Words& words, GroupRecord& record) {
         read_timeline(words, record);
     } else if (key == "peer") {
         read_peer(words, record);
+    } else if (key == "proved") {
+        read_proved(words, record);
+    } else if (key == "intent") {
+        read_intent(words, record);
     } else if (key == "tip") {
         const auto tip = unpack_tip(words.rest());
         if (!tip.ok()) return false;
@@ -203,7 +226,13 @@ std::string pack_record(const GroupRecord& record) {
         out += fmt::format("peer {} {} {}\n", name,
                            peer.behind_since ? std::to_string(peer.behind_since->value()) : "-",
                            word(peer.compare));
+        if (const auto& proved = peer.proved)
+            out +=
+                fmt::format("proved {} {} {}\n", name, proved->timeline.hex(), proved->lsn.value());
     }
+    if (const auto& intent = record.intent)
+        out += fmt::format("intent {} {} {} {}\n", intent->id.hex(), intent->boot.hex(),
+                           intent->standbys.size(), fmt::join(intent->standbys, " "));
     return out + "tip " + pack_tip(record.tip) + "\nstep " + pack_tip(record.step) + "\n";
 }
 

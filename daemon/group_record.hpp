@@ -29,6 +29,16 @@ struct VolumeRecord {
 struct PeerRecord {
     std::optional<Lsn> behind_since;  // writes from here on were acknowledged without it
     std::string compare;              // not empty: order was lost, why; a resync brings it back
+    // Marks of the write-intent map have gone since it had everything up to here: what has less is
+    // compared as a whole.
+    std::optional<Point> proved;
+};
+
+// The write-intent map of a primary's own devices (docs/write-intent-map.md).
+struct IntentRecord {
+    Uuid id;
+    Uuid boot;                          // of the machine, when it was last in use
+    std::vector<std::string> standbys;  // the n-th has bit n
 };
 
 // A restore that is under way, or was cut: the volumes hold a mix of two steps.
@@ -62,6 +72,7 @@ struct GroupRecord {
     journal::Tip tip;                              // a primary's furthest position known
     journal::Tip step;  // the same, with the frame that contains it: what a branch chains to
     std::map<std::string, PeerRecord> peers;
+    std::optional<IntentRecord> intent;  // none: all may differ
 };
 
 [[nodiscard]] std::string pack_record(const GroupRecord& record);

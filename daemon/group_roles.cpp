@@ -146,6 +146,7 @@ void Group::demoted(const StartDecision& decision) {
     if (primary_) primary_->fence();
     const Lsn newest = std::max(record.tip.point.lsn, primary_ ? primary_->captured() : Lsn());
     record.role = wire::Role::standby;
+    record.intent.reset();
     record.refused =
         decision.why +
         fmt::format(

@@ -64,6 +64,19 @@ std::optional<Point> common_point(const Timelines& path, Point tip, const Timeli
     return std::nullopt;
 }
 
+bool leads_to(const Timelines& path, Point from, Point to) {
+    const auto place = [&](const TimelineId& id) {
+        const auto at =
+            std::find_if(path.begin(), path.end(), [&](const auto& one) { return one.id == id; });
+        return static_cast<std::size_t>(at - path.begin());
+    };
+    const std::size_t first = place(from.timeline);
+    const std::size_t last = place(to.timeline);
+    if (last == path.size() || first > last) return false;
+    if (first == last) return from.lsn <= to.lsn;
+    return from.lsn <= path[first + 1].branch_lsn;
+}
+
 bool has_descendant(const Timelines& all, const TimelineId& id, const Timelines& path) {
     return std::any_of(all.begin(), all.end(), [&](const journal::TimelineInfo& one) {
         if (find(path, one.id) != nullptr) return false;

@@ -22,6 +22,8 @@ using Timelines = std::vector<journal::TimelineInfo>;
 // `other`'s own ancestors are in `all`. None: nothing in common.
 [[nodiscard]] std::optional<Point> common_point(const Timelines& path, Point tip,
                                                 const Timelines& all, Point other);
+// True when `from` lies on the path and is `to` or before it; both in the path's timelines.
+[[nodiscard]] bool leads_to(const Timelines& path, Point from, Point to);
 // True when `all` holds a timeline that descends from `id` and is not on `path`.
 [[nodiscard]] bool has_descendant(const Timelines& all, const TimelineId& id,
                                   const Timelines& path);

@@ -3,6 +3,7 @@
 #include <csignal>
 
 #include "common/base/log.hpp"
+#include "common/io/boot.hpp"
 #include "daemon/reload.hpp"
 
 namespace everstep::daemon {
@@ -110,6 +111,7 @@ void Node::start_groups() {
         context.group = &group;
         context.node = name_;
         context.node_id = id_;
+        context.boot = io::machine_boot();
         context.directory = self_->state + "/groups/" + group.name;
         context.tls = tls_;
         context.events = &events_;

@@ -64,7 +64,8 @@ Primary::Standing* Primary::standing(const std::string& node) {
     return at == standings_.end() ? nullptr : &at->second;
 }
 
-SendActions Primary::send_actions(Standing& standing) {
+// `from`: the last common step of the session's path and the standby's.
+SendActions Primary::send_actions(Standing& standing, Point from) {
     SendActions actions;
     Peer* peer = standing.peer.get();
     actions.send = [peer](const wire::Control& message) {
@@ -85,6 +86,10 @@ SendActions Primary::send_actions(Standing& standing) {
     };
     actions.sync_step = [this](std::function<void(const journal::Tip&)> done) {
         pipeline_->sync_step(std::move(done));
+    };
+    actions.may_differ = [this, &standing,
+                          from](std::function<void(std::vector<journal::GapExtent>)> done) {
+        send_may_differ(standing, from, std::move(done));
     };
     actions.after_batch = [this](std::function<void()> work) {
         restore_.after_batch(std::move(work));
@@ -167,8 +172,8 @@ void Primary::begin_session(Standing& standing) {
     }
     standing.lost_order = false;
     standing.copying = plan->mode == wire::StartMode::initial;
-    standing.session =
-        std::make_unique<SendSession>(std::move(options), *plan, send_actions(standing));
+    standing.session = std::make_unique<SendSession>(std::move(options), *plan,
+                                                     send_actions(standing, plan->from));
     standing.reads = std::make_unique<RemoteReads>([&peer](const wire::Control& message) {
         if (peer.link() != nullptr) peer.link()->send(message);
     });
@@ -328,7 +333,7 @@ void Primary::order_lost(const std::string& reason) {
     for (auto& [name, standing] : standings_) {
         const bool lacks = standing.droppable < newest;
         if (!lacks || !standing.session) continue;
-        send_actions(standing).fail(Status(ErrorCode::closed, reason));
+        send_actions(standing, Point()).fail(Status(ErrorCode::closed, reason));
     }
 }
 
@@ -396,15 +401,6 @@ void Primary::tick() {
                                           ack_name(ack_.in_force())));
     }
     release();
-}
-
-void Primary::save_progress() {
-    if (sealed_.point.lsn.value() == saved_lsn_) return;
-    context_.record.tip = sealed_;
-    context_.record.step = stepped_;
-    if (context_.record.ack_kept) context_.record.acked = std::min(released_, sealed_.point.lsn);
-    sample().ignore("a help to recognise a volume, taken again later");
-    if (save()) saved_lsn_ = sealed_.point.lsn.value();
 }
 
 void Primary::set_paused(bool paused) {

@@ -126,7 +126,20 @@ class Primary {
     void order_lost(const std::string& reason);
     void newest_known(const journal::Tip& tip);
     Standing* standing(const std::string& node);
-    [[nodiscard]] SendActions send_actions(Standing& standing);
+    [[nodiscard]] SendActions send_actions(Standing& standing, Point from);
+    // write-intent map (primary_intent.cpp)
+    void prepare_intent();
+    void forget_intent();
+    [[nodiscard]] IntentOptions intent_options() const;
+    [[nodiscard]] bool intent_usable() const;
+    [[nodiscard]] Status intent_lost(const Status& why);
+    [[nodiscard]] std::size_t bit_of(const std::string& node) const;
+    [[nodiscard]] bool proved_before(const std::string& node, Point at) const;
+    [[nodiscard]] std::vector<Lsn> prove();
+    [[nodiscard]] std::vector<journal::GapExtent> to_pull(const StartDecision& decision);
+    [[nodiscard]] std::string share_of(const std::vector<journal::GapExtent>& extents) const;
+    void send_may_differ(Standing& standing, Point from,
+                         std::function<void(std::vector<journal::GapExtent>)> done);
     // restore (primary_restore.cpp)
     [[nodiscard]] RestoreAccess restore_access();
     [[nodiscard]] bool history_has(const std::string& node, Point at) const;
@@ -147,7 +160,8 @@ class Primary {
     bool volumes_made_ = false;
     bool was_clean_ = false;
     bool new_timeline_ = false;
-    bool appending_ = false;  // the store is about to have the next timeline
+    IntentBegin intent_ = IntentBegin::all_marked;  // what this start makes of the map
+    bool appending_ = false;                        // the store is about to have the next timeline
     bool devices_clean_ = false;
     bool losing_ = false;  // frames are dropped up to the one that names the gap
     std::string volume_problem_;

@@ -96,12 +96,15 @@ void Primary::consider(bool forced) {
 void Primary::carry_out(const StartDecision& decision) {
     using Kind = StartDecision::Kind;
     before_ = context_.record;
+    const bool same_disk = has_record_ && !decision.forced && volume_problem_.empty();
+    intent_ = same_disk ? IntentBegin::as_stored : IntentBegin::all_marked;
     switch (decision.kind) {
         case Kind::wait:
             why_ = decision.why;
             answer_adopt(Status(ErrorCode::refused, decision.why));
             return;
         case Kind::begin:
+            intent_ = IntentBegin::all_clear;
             begin_group();
             return;
         case Kind::go_on:
@@ -259,6 +262,7 @@ Status Primary::record_pull(const StartDecision& decision) {
     record.clean = false;
     record.pulling = decision.peer;
     record.pulled = decision.tip.point;
+    if (!intent_usable()) forget_intent();  // nor may a start that goes on with this use it
     EVERSTEP_TRY(context_.save());
     was_clean_ = false;
     volume_problem_.clear();
@@ -271,6 +275,7 @@ void Primary::pull(const StartDecision& decision) {
     if (from == nullptr || from->peer->link() == nullptr)
         return;  // asked again at its next greeting
     Status begun = make_gone_volumes(context_);
+    const std::vector<journal::GapExtent> extents = to_pull(decision);
     if (begun.ok()) begun = record_pull(decision);
     if (!begun.ok()) {
         refuse(begun.message());
@@ -278,15 +283,13 @@ void Primary::pull(const StartDecision& decision) {
     }
     PullOptions options;
     options.at = decision.tip.point;
+    options.extents = extents;
     for (const VolumeConfig& volume : context_.group->volumes) {
         options.devices.push_back(volume.on(context_.node)->device);
-        for (const VolumeRecord& one : context_.record.volumes) {
-            if (one.name == volume.name) options.sizes.push_back(one.size);
-        }
     }
     why_ = fmt::format("bringing the volumes to step {} from {}", options.at.lsn.value(),
                        decision.peer);
-    context_.event("pull", why_);
+    context_.event("pull", why_ + ": " + share_of(extents) + " may differ and are read");
     pulling_from_ = decision.peer;
     puller_ = std::make_unique<Puller>(
         context_, std::move(options), *from->peer->link(),
@@ -337,12 +340,14 @@ void Primary::serve() {
     // What held goes on to hold until something is acknowledged: record_kept().
     record.ack_kept = record.ack_kept && ack_.in_force() == AckLevel::durable;
     ack_.begin(sealed_.point.lsn);
+    prepare_intent();
     const Status saved = context_.save();
     if (!saved.ok()) {
         not_served(saved);
         return;
     }
     PipelineOptions options;
+    options.intent = intent_options();
     options.capture = {record.group, sealed_, new_timeline_, store_ != nullptr || ack_.waits(),
                        context_.clock};
     options.store = store_;
@@ -361,6 +366,7 @@ void Primary::serve() {
     events.on_event = [this](const std::string& kind, const std::string& text) {
         context_.event(kind, text);
     };
+    events.on_intent_lost = [this](const Status& why) { return intent_lost(why); };
     pipeline_ = std::make_unique<Pipeline>(*context_.loop, std::move(options), std::move(events));
     const Status started = pipeline_->start();
     if (!started.ok()) {
@@ -463,6 +469,7 @@ void Primary::adopt(bool force, const std::string& from, std::function<void(Stat
     decision.tip = branch_tip(state);
     if (!has_record_) context_.record.group = state.group_id;
     context_.record.restore.reset();  // all of the volumes becomes that node's
+    intent_ = IntentBegin::all_marked;
     adopting_ = std::move(done);
     state_ = State::starting;
     pull(decision);

@@ -110,6 +110,9 @@ Value Primary::peer_status(const std::string& name, const Standing& standing) co
     const bool copying =
         standing.session && standing.session->state() != SendSession::State::streaming;
     value.set("copied", copying ? Value(standing.session->copied()) : Value());
+    const bool mapped = pipeline_ && context_.record.intent;
+    value.set("may_differ_bytes",
+              mapped ? Value(pipeline_->marked_bytes(bit_of(name)).value()) : Value());
     return value;
 }
 

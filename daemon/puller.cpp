@@ -60,15 +60,16 @@ void Puller::begin() {
 
 void Puller::ask() {
     while (!finished_ && reads_.waiting() + writing_ < kAskedMax &&
-           volume_ < options_.sizes.size()) {
-        const std::uint64_t size = options_.sizes[volume_].value();
-        if (offset_ >= size) {
-            ++volume_;
+           extent_ < options_.extents.size()) {
+        const journal::GapExtent& extent = options_.extents[extent_];
+        const std::uint64_t length = extent.length.value();
+        if (offset_ >= length) {
+            ++extent_;
             offset_ = 0;
             continue;
         }
-        const Wanted wanted{VolumeIndex(volume_), ByteOffset(offset_),
-                            ByteCount(std::min(kPullBytes, size - offset_))};
+        const Wanted wanted{extent.volume, extent.offset + offset_,
+                            ByteCount(std::min(kPullBytes, length - offset_))};
         offset_ += wanted.length.value();
         reads_.ask({0, options_.at, wanted.volume, wanted.offset, wanted.length},
                    [this, alive = alive_, wanted](Result<Buffer> content) {
@@ -80,7 +81,7 @@ void Puller::ask() {
                        }
                    });
     }
-    if (!finished_ && volume_ == options_.sizes.size() && reads_.waiting() == 0 && writing_ == 0)
+    if (!finished_ && extent_ == options_.extents.size() && reads_.waiting() == 0 && writing_ == 0)
         finish(Status());
 }
 

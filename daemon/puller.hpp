@@ -1,7 +1,7 @@
 // Puller: brings this node's volumes to the content that a peer holds at one step, before they are
-// served: after an unclean stop with `durable` in force, or by `adopt --from`. Reads everything
-// over the link, writes what differs. Thread: the node's loop; the device's part runs on a worker.
-// After a crash in the middle it is begun anew.
+// served: after an unclean stop with `durable` in force, or by `adopt --from`. Reads what may
+// differ over the link, writes what differs. Thread: the node's loop; the device's part runs on a
+// worker. After a crash in the middle it is begun anew.
 #pragma once
 
 #include <functional>
@@ -16,8 +16,8 @@ namespace everstep::daemon {
 
 struct PullOptions {
     Point at;
-    std::vector<std::string> devices;  // by volume
-    std::vector<ByteCount> sizes;
+    std::vector<std::string> devices;         // by volume
+    std::vector<journal::GapExtent> extents;  // where to look
 };
 
 class Puller {
@@ -46,8 +46,8 @@ class Puller {
     RemoteReads reads_;
     Done done_;
     std::vector<std::shared_ptr<io::File>> files_;
-    std::size_t volume_ = 0;
-    std::uint64_t offset_ = 0;
+    std::size_t extent_ = 0;
+    std::uint64_t offset_ = 0;  // in it
     std::size_t writing_ = 0;
     std::uint64_t changed_ = 0;
     bool finished_ = false;

@@ -74,14 +74,28 @@ void SendSession::started() {
             return;
         case wire::StartMode::resync:
             state_ = State::resync;
-            if (next_ == FrameSeq(0)) {
-                actions_.name_gap(tip_known);
-            } else {
-                ask_extents();
-                pump();
-            }
+            if (next_ == FrameSeq(0)) actions_.name_gap(tip_known);
+            actions_.may_differ([alive = alive_](std::vector<journal::GapExtent> extents) {
+                if (*alive == nullptr) return;
+                (*alive)->copy_extents(std::move(extents));
+                (*alive)->pump();
+            });
+            pump();
             return;
     }
+}
+
+std::vector<journal::GapExtent> SendSession::everything() const {
+    std::vector<journal::GapExtent> all;
+    for (std::size_t v = 0; v < options_.volumes.size(); ++v)
+        all.push_back({VolumeIndex(v), ByteOffset(0), options_.volumes[v].size});
+    return all;
+}
+
+void SendSession::copy_extents(std::vector<journal::GapExtent> extents) {
+    for (const journal::GapExtent& extent : extents)
+        copy_bytes_ = ByteCount(copy_bytes_.value() + extent.length.value());
+    extents_ = std::move(extents);
 }
 
 void SendSession::copy_from_zero() {
@@ -108,25 +122,27 @@ void SendSession::copy_from_zero() {
 void SendSession::copy_from(const journal::Tip& tip) {
     next_ = tip.seq + 1;
     sent_ = tip.point.lsn;
-    ask_extents();
+    if (state_ == State::initial) copy_extents(everything());
     pump();
 }
 
-bool SendSession::next_extent(ResyncExtent& extent) {
-    while (volume_ < options_.volumes.size() && offset_ >= options_.volumes[volume_].size.value()) {
-        ++volume_;
+bool SendSession::next_extent(ResyncExtent& next) {
+    while (extent_ < extents_->size() && offset_ >= (*extents_)[extent_].length.value()) {
+        ++extent_;
         offset_ = 0;
     }
-    if (volume_ == options_.volumes.size()) return false;
-    const std::uint64_t length =
-        std::min(kResyncExtentBytes, options_.volumes[volume_].size.value() - offset_);
-    extent = {VolumeIndex(volume_), ByteOffset(offset_), ByteCount(length)};
+    if (extent_ == extents_->size()) return false;
+    const journal::GapExtent& extent = (*extents_)[extent_];
+    const std::uint64_t length = std::min(kResyncExtentBytes, extent.length.value() - offset_);
+    next = {extent.volume, extent.offset + offset_, ByteCount(length)};
     offset_ += length;
+    copied_bytes_ += length;
     return true;
 }
 
 void SendSession::ask_extents() {
     if (state_ != State::initial && state_ != State::resync) return;
+    if (!extents_ || next_ == FrameSeq(0)) return;
     ResyncExtent extent;
     while (!ending_ && asked_ + extras_.size() < kExtentsAhead && window_open()) {
         if (!next_extent(extent)) {
@@ -261,13 +277,9 @@ void SendSession::consumed(const wire::Ack& ack) {
 }
 
 double SendSession::copied() const {
-    std::uint64_t total = 0;
-    std::uint64_t done = offset_;
-    for (std::size_t i = 0; i < options_.volumes.size(); ++i) {
-        total += options_.volumes[i].size.value();
-        if (i < volume_) done += options_.volumes[i].size.value();
-    }
-    return total == 0 ? 1.0 : static_cast<double>(done) / static_cast<double>(total);
+    if (!extents_) return 0.0;
+    if (copy_bytes_ == ByteCount(0)) return 1.0;
+    return static_cast<double>(copied_bytes_) / static_cast<double>(copy_bytes_.value());
 }
 
 FrameSeq SendSession::droppable_seq() const {

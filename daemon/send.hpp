@@ -12,6 +12,7 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "daemon/resync_frame.hpp"
@@ -27,6 +28,8 @@ struct SendActions {
     std::function<void(const ResyncExtent&, std::function<void(Result<FramePtr>)>)> read_extent;
     std::function<void(std::function<void(const journal::Tip&)>)> name_gap;
     std::function<void(std::function<void(const journal::Tip&)>)> sync_step;
+    // Of a resync: where the standby may differ, as of a moment behind the asks before.
+    std::function<void(std::function<void(std::vector<journal::GapExtent>)>)> may_differ;
     // Runs it once no batch is open: a copy that ended within one would end at no point.
     std::function<void(std::function<void()>)> after_batch;
     std::function<void(const Status&)> fail;  // ends the session
@@ -56,6 +59,7 @@ class SendSession {
     [[nodiscard]] FrameSeq droppable_seq() const;
     [[nodiscard]] Lsn sent() const { return sent_; }
     [[nodiscard]] double copied() const;  // of an initial sync or resync, 0 to 1
+    [[nodiscard]] ByteCount to_copy() const { return copy_bytes_; }  // all of it; 0: not known yet
 
   private:
     struct Extra {
@@ -65,6 +69,8 @@ class SendSession {
     void started();
     void copy_from_zero();
     void copy_from(const journal::Tip& tip);
+    void copy_extents(std::vector<journal::GapExtent> extents);
+    [[nodiscard]] std::vector<journal::GapExtent> everything() const;
     void ask_extents();
     void extent_read(const Result<FramePtr>& frame);
     void finish_copy();
@@ -86,8 +92,11 @@ class SendSession {
     std::uint64_t sent_bytes_ = 0;
     std::uint64_t consumed_bytes_ = 0;
     Lsn sent_;
-    std::size_t volume_ = 0;  // of the copy
-    std::uint64_t offset_ = 0;
+    std::optional<std::vector<journal::GapExtent>> extents_;  // of the copy, once known
+    ByteCount copy_bytes_;
+    std::size_t extent_ = 0;    // being asked for
+    std::uint64_t offset_ = 0;  // in it
+    std::uint64_t copied_bytes_ = 0;
     std::size_t asked_ = 0;            // extents on their way
     bool running_ = false;             // Started has come
     bool ending_ = false;              // every extent was read

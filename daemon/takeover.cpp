@@ -198,6 +198,7 @@ void Group::take_over(const std::shared_ptr<Takeover>& job) {
     record.clean = false;
     record.zero_origin = false;
     record.peers.clear();
+    record.intent.reset();
     record.restore.reset();
     record.timelines = path_to(known, job->timeline.id);
     record.tip = job->branch;

@@ -40,13 +40,16 @@ GroupRecord sample() {
                   Uuid::random().bytes(),
                   FrameSeq(17),
                   WallTime(std::chrono::seconds(5))};
-    record.peers["beta"] = {Lsn(40), "the primary stopped uncleanly"};
+    record.peers["beta"].behind_since = Lsn(40);
+    record.peers["beta"].compare = "the primary stopped uncleanly";
+    record.peers["beta"].proved = Point{timeline.id, Lsn(39)};
+    record.intent = IntentRecord{Uuid::random(), Uuid::random(), {"beta", "gamma"}};
     record.peers["gamma"] = {};
     return record;
 }
 
 TEST(GroupRecord, ComesBackAsItWas) {
-    const GroupRecord record = sample();
+    GroupRecord record = sample();
     const auto back = unpack_record(pack_record(record));
     ASSERT_TRUE(back.ok()) << back.status().message();
     EXPECT_EQ(pack_record(*back), pack_record(record));
@@ -59,7 +62,13 @@ TEST(GroupRecord, ComesBackAsItWas) {
     EXPECT_EQ(back->timelines, record.timelines);
     EXPECT_EQ(back->volumes[0].identity, record.volumes[0].identity);
     EXPECT_EQ(back->peers.at("beta").behind_since, Lsn(40));
+    EXPECT_EQ(back->peers.at("beta").proved, record.peers["beta"].proved);
     EXPECT_EQ(back->peers.at("gamma").behind_since, std::nullopt);
+    EXPECT_EQ(back->peers.at("gamma").proved, std::nullopt);
+    ASSERT_TRUE(back->intent.has_value());
+    EXPECT_EQ(back->intent->id, record.intent->id);
+    EXPECT_EQ(back->intent->boot, record.intent->boot);
+    EXPECT_EQ(back->intent->standbys, record.intent->standbys);
     EXPECT_EQ(back->refused, "because of that");
     EXPECT_EQ(back->pulling, "beta");
     EXPECT_EQ(back->pulled, record.pulled);

@@ -38,6 +38,18 @@ TEST(Lineage, CommonPointIsTheNewestSharedOne) {
     EXPECT_EQ(common_point(path, tip, kTree, {Uuid::random(), Lsn(9)}), std::nullopt);
 }
 
+TEST(Lineage, APointLeadsToThoseBehindItOnThePath) {
+    const Timelines path = path_to(kTree, kB);
+    EXPECT_TRUE(leads_to(path, {kA, Lsn(7)}, {kA, Lsn(7)}));
+    EXPECT_TRUE(leads_to(path, {kA, Lsn(10)}, {kB, Lsn(10)}));
+    EXPECT_TRUE(leads_to(path, {kB, Lsn(11)}, {kB, Lsn(12)}));
+    EXPECT_FALSE(leads_to(path, {kA, Lsn(8)}, {kA, Lsn(7)}));
+    EXPECT_FALSE(leads_to(path, {kA, Lsn(11)}, {kB, Lsn(12)}));  // left before that
+    EXPECT_FALSE(leads_to(path, {kB, Lsn(10)}, {kA, Lsn(10)}));
+    EXPECT_FALSE(leads_to(path, {kC, Lsn(6)}, {kB, Lsn(12)}));
+    EXPECT_FALSE(leads_to(path, {kA, Lsn(5)}, {kC, Lsn(6)}));
+}
+
 TEST(Lineage, ADescendantOffThePathIsSeen) {
     EXPECT_TRUE(has_descendant(kTree, kA, path_to(kTree, kA)));
     EXPECT_FALSE(has_descendant(kTree, kB, path_to(kTree, kB)));

@@ -42,6 +42,7 @@ class SendTest : public testing::Test {
             push();
             done(maker_.tip);
         };
+        actions.may_differ = [this](const auto& done) { done(may_differ_); };
         actions.after_batch = [this](std::function<void()> work) {
             if (in_batch_) {
                 behind_batch_.push_back(std::move(work));
@@ -74,6 +75,8 @@ class SendTest : public testing::Test {
     std::vector<wire::Control> messages_;
     std::vector<FramePtr> frames_;
     std::vector<std::function<void()>> reads_;
+    std::vector<journal::GapExtent> may_differ_{
+        {VolumeIndex(0), ByteOffset(0), ByteCount(kVolumeBytes)}};
     bool in_batch_ = false;
     std::vector<std::function<void()>> behind_batch_;
     Status failed_;
