@@ -107,6 +107,8 @@ std::string peer_text(const Value& peer) {
     if (!peer.at("behind_since").is_null()) {
         block += field("", "not counted by ack since step " + or_dash(peer.at("behind_since")));
     }
+    if (const Value& bytes = peer.at("may_differ_bytes"); !bytes.is_null())
+        block += field("", "up to " + bytes_text(bytes.number()) + " may differ");
     return block;
 }
 

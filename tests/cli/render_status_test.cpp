@@ -21,6 +21,7 @@ Value primary_group() {
     peer.set("received", 1204).set("durable", 1203).set("applied", 1200);
     peer.set("lag_steps", 1).set("lag_bytes", 16384).set("lag_seconds", 0.0123);
     peer.set("behind_since", 1100).set("copied", Value());
+    peer.set("may_differ_bytes", std::uint64_t{12} << 20);
     Value volume = Value::map();
     volume.set("name", "data").set("size", std::uint64_t{10} << 30).set("device", "/dev/vg0/db");
     volume.set("capture", "nbd").set("uri", "nbd+unix:///data?socket=/run/db.sock");
@@ -57,6 +58,7 @@ db: primary, serving
                key ack differs
                received 1204, durable 1203, applied 1200; behind by 1 step, 16.0 KiB, 0.012 s
                not counted by ack since step 1100
+               up to 12.0 MiB may differ
   volume data  10.0 GiB, /dev/vg0/db, nbd, nbd+unix:///data?socket=/run/db.sock
 )");
 }
