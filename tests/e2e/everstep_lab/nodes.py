@@ -70,6 +70,7 @@ class Node:
         self.address = f"127.0.0.1:{free_port()}"
         self.log = os.path.join(lab.directory, f"{name}.log")
         self.config = None     # its own configuration, where that is not the lab's
+        self.prefix = []       # what starts its daemon, in place of itself
         self.child = None
         self.log_start = 0  # characters of the log before the newest start
         os.makedirs(self.directory, exist_ok=True)
@@ -90,7 +91,8 @@ class Node:
         require(self.child is None or not self.child.alive(), f"{self.name} runs already")
         self.log_start = len(self.log_text())
         env = dict(os.environ, EVERSTEP_CONFIG="", EVERSTEP_NODE="")
-        self.child = Child([EVERSTEPD, "--config", self.config or self.lab.config, "--node", self.name], self.log, env)
+        words = [*self.prefix, EVERSTEPD, "--config", self.config or self.lab.config, "--node", self.name]
+        self.child = Child(words, self.log, env)
 
     def start(self, seconds=60):
         """Starts the daemon; returns when its admin socket answers."""
