@@ -65,17 +65,20 @@ Status check_place(const std::string& file, bool force) {
     return {};
 }
 
+bool is_at(int fd, const std::string& path) {
+    struct stat held {};
+    struct stat there {};
+    return ::fstat(fd, &held) == 0 && ::stat(path.c_str(), &there) == 0 &&
+           held.st_ino == there.st_ino && held.st_dev == there.st_dev;
+}
+
 // One that was renamed or removed by its holder between open and lock is none any more.
 Result<int> lock_file(const std::string& path) {
     while (true) {
         const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, kMode);
         if (fd < 0) return status_from_errno(errno, "open", path);
         const int error = ::flock(fd, LOCK_EX | LOCK_NB) == 0 ? 0 : errno;
-        struct stat held {};
-        struct stat there {};
-        const bool same = ::fstat(fd, &held) == 0 && ::stat(path.c_str(), &there) == 0 &&
-                          held.st_ino == there.st_ino && held.st_dev == there.st_dev;
-        if (error == 0 && same) return fd;
+        if (error == 0 && is_at(fd, path)) return fd;
         ::close(fd);
         if (error == EWOULDBLOCK)
             return Status(ErrorCode::busy,
@@ -84,7 +87,36 @@ Result<int> lock_file(const std::string& path) {
     }
 }
 
+Status held_by_another(const std::string& image, RecordLock::Kind kind) {
+    const char* const what =
+        kind == RecordLock::Kind::base
+            ? "another backup is about to write over it: wait for that, or name another base"
+            : "another backup is being made over it: wait for that, or write to another file";
+    return {ErrorCode::busy, image + ": " + what};
+}
+
 }  // namespace
+
+Result<RecordLock> RecordLock::take(const std::string& image, Kind kind) {
+    const std::string path = record_of(image);
+    const bool alone = kind == Kind::written_over;
+    while (true) {
+        const int fd = ::open(path.c_str(), (alone ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NONBLOCK);
+        if (fd < 0) return status_from_errno(errno, "open", path);
+        RecordLock lock(fd);
+        if (::flock(fd, (alone ? LOCK_EX : LOCK_SH) | LOCK_NB) != 0) {
+            if (errno == EWOULDBLOCK) return held_by_another(image, kind);
+            return status_from_errno(errno, "flock", path);
+        }
+        if (is_at(fd, path)) return lock;
+    }
+}
+
+RecordLock::RecordLock(RecordLock&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+
+RecordLock::~RecordLock() {
+    if (fd_ >= 0) ::close(fd_);
+}
 
 BackupFile::BackupFile(std::string file, int lock)
     : file_(std::move(file)),
@@ -98,6 +130,7 @@ BackupFile::BackupFile(BackupFile&& other) noexcept
       record_part_(std::move(other.record_part_)),
       left_(std::move(other.left_)),
       lock_(std::exchange(other.lock_, -1)),
+      over_(std::move(other.over_)),
       done_(other.done_) {}
 
 BackupFile::~BackupFile() {
@@ -118,6 +151,11 @@ Result<BackupFile> BackupFile::begin(const std::string& file, bool force) {
     const ssize_t count = ::pread(*lock, out.left_.data(), out.left_.size(), 0);
     out.left_.resize(static_cast<std::size_t>(std::max<ssize_t>(count, 0)));
     EVERSTEP_TRY(check_place(file, force));  // who held the lock before may have made it
+    Result<RecordLock> over = RecordLock::take(file, RecordLock::Kind::written_over);
+    if (over.ok())
+        out.over_.emplace(std::move(*over));
+    else if (over.status().code() != ErrorCode::not_found)
+        return over.status();
     if (::unlink(out.part_.c_str()) != 0 && errno != ENOENT)
         return status_from_errno(errno, "remove", out.part_);
     const int fd = ::open(out.part_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, kMode);

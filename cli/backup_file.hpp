@@ -10,17 +10,39 @@
 // FILE beside it. After a crash before 3 the next run writes over what is left; between 2 and 4
 // FILE is whole, and no base, for nothing says what it is: the backup is to be made again.
 //
+// The record of an image is a lock, too (flock), so that what a backup is made over does not become
+// another image meanwhile: a backup holds that of its base, shared, until it is whole; one that
+// writes over FILE (--force) holds FILE's alone. Both are taken before anything is copied.
+//
 // Thread: the command line's; blocks.
 #pragma once
+
+#include <optional>
+#include <string>
 
 #include "cli/backup_record.hpp"
 
 namespace everstep::cli {
 
+class RecordLock {
+  public:
+    enum class Kind : std::uint8_t { base, written_over };
+    // Of the image's record. busy: another backup holds it in a way that does not go together with
+    // this; not_found: there is none.
+    [[nodiscard]] static Result<RecordLock> take(const std::string& image, Kind kind);
+    RecordLock(RecordLock&& other) noexcept;
+    RecordLock& operator=(RecordLock&&) = delete;
+    ~RecordLock();
+
+  private:
+    explicit RecordLock(int fd) : fd_(fd) {}
+    int fd_;  // -1: moved away
+};
+
 class BackupFile {
   public:
     // `file`: its absolute path. Makes FILE.part anew, empty, mode 0600. refused: FILE is there,
-    // without `force`, or is no file; busy: another backup writes it.
+    // without `force`, or is no file; busy: another backup writes it, or is made over it.
     [[nodiscard]] static Result<BackupFile> begin(const std::string& file, bool force);
     BackupFile(BackupFile&& other) noexcept;
     BackupFile& operator=(BackupFile&&) = delete;
@@ -40,7 +62,8 @@ class BackupFile {
     std::string part_;
     std::string record_part_;
     std::string left_;
-    int lock_;  // FILE.everstep.part; -1: moved away
+    int lock_;                        // FILE.everstep.part; -1: moved away
+    std::optional<RecordLock> over_;  // where FILE has a record already
     bool done_ = false;
 };
 

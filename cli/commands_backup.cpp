@@ -282,6 +282,12 @@ Status check_sizes(const Work& work, const NbdDisk& from) {
                         work.base->record.size.value(), from.size().value())};
 }
 
+Status check_record_text(const BackupRecord& record) {
+    const auto again = parse_backup_record(backup_record_text(record));
+    if (again.ok() && *again == record) return {};
+    return {ErrorCode::usage, "the name of the base is not UTF-8, or too long: rename it"};
+}
+
 // The exports of a run to this file that was killed.
 void end_left(const HistoryNode& node, const Job& job, const std::string& lines) {
     if (lines.empty()) return;
@@ -295,23 +301,50 @@ void end_left(const HistoryNode& node, const Job& job, const std::string& lines)
     }
 }
 
-// Before anything is written.
+// Before anything is copied, and when nobody can begin to lie over the file any more.
 Status check_job(const Job& job) {
     const Result<FoundBackups> found = find_backups(job.directory());
     if (!found.ok()) return found.status();
     return check_nothing_over(*found, job.file);
 }
 
+// The image to lie over and its step, which stay what they are as long as this lives.
+struct HeldBase {
+    FoundBackup found;
+    RecordLock lock;
+    HeldExport step;
+};
+
+Result<HeldBase> hold_base(const HistoryNode& node, const Job& job, const HeldExport& step) {
+    std::optional<HeldExport> since;
+    Result<FoundBackup> base = find_base(node, job, step, since);
+    if (!base.ok()) return base.status();
+    EVERSTEP_TRY(check_not_below(*base, job.file));
+    Result<RecordLock> lock = RecordLock::take(base->image, RecordLock::Kind::base);
+    if (!lock.ok()) return lock.status();
+    const Result<FoundBackup> again = read_backup(base->image);
+    if (!again.ok() || again->record != base->record)
+        return Status(ErrorCode::busy, base->image + " has just become another backup; try again");
+    if (!since) {
+        Result<HeldExport> held =
+            export_of(node, job, step.volume, point_expression(base->record.point));
+        if (!held.ok()) return held.status().with_context("the base " + base->image);
+        since.emplace(std::move(*held));
+    }
+    return HeldBase{std::move(*base), std::move(*lock), std::move(*since)};
+}
+
 Result<Value> make_backup(const HistoryNode& node, const Job& job, const std::string& volume,
                           Progress& progress) {
     Result<BackupFile> file = BackupFile::begin(job.file, job.force);
     if (!file.ok()) return file.status();
+    EVERSTEP_TRY(check_job(job));
     end_left(node, job, file->left());
     Result<HeldExport> step = export_of(node, job, volume, job.point);
     if (!step.ok()) return step.status();
     EVERSTEP_TRY(file->note(step->line()));
     EVERSTEP_TRY(check_socket(step->uri));
-    std::optional<HeldExport> since;
+    std::optional<HeldBase> base;
     BackupRecord record;
     Work work{job, record, std::nullopt, {}};
     record.group = job.group;
@@ -320,19 +353,13 @@ Result<Value> make_backup(const HistoryNode& node, const Job& job, const std::st
     record.image_format = job.format;
     record.made = format_time(system_clock().wall());
     if (job.is_incremental()) {
-        const Result<FoundBackup> base = find_base(node, job, *step, since);
-        if (!base.ok()) return base.status();
-        EVERSTEP_TRY(check_not_below(*base, job.file));
-        work.base = *base;
-        record.since = base->record.point;
-        record.base = base_name(job, *base);
-        if (!since) {
-            Result<HeldExport> held =
-                export_of(node, job, record.volume, point_expression(*record.since));
-            if (!held.ok()) return held.status().with_context("the base " + base->image);
-            since.emplace(std::move(*held));
-        }
-        EVERSTEP_TRY(file->note(step->line() + since->line()));
+        Result<HeldBase> held = hold_base(node, job, *step);
+        if (!held.ok()) return held.status();
+        base.emplace(std::move(*held));
+        work.base = base->found;
+        record.since = base->found.record.point;
+        record.base = base_name(job, base->found);
+        EVERSTEP_TRY(file->note(step->line() + base->step.line()));
     }
     Result<NbdDisk> from =
         NbdDisk::open(step->uri, fmt::format("{} (for {})", step->name(), job.file));
@@ -340,10 +367,7 @@ Result<Value> make_backup(const HistoryNode& node, const Job& job, const std::st
     EVERSTEP_TRY(check_sizes(work, *from));
     record.size = from->size();
     record.time = time_of(node, record);
-    if (const auto again = parse_backup_record(backup_record_text(record));
-        !again.ok() || *again != record)
-        return Status(ErrorCode::usage,
-                      "the name of the base is not UTF-8, or too long: rename it");
+    EVERSTEP_TRY(check_record_text(record));
     Result<std::vector<DiskExtent>> extents = extents_of(node, record);
     if (!extents.ok()) return extents.status();
     work.extents = std::move(*extents);
@@ -352,7 +376,7 @@ Result<Value> make_backup(const HistoryNode& node, const Job& job, const std::st
     from->close();
     EVERSTEP_TRY(check_not_interrupted());
     Status ended = step->end();  // first, for publish() takes the note of them away
-    if (since && ended.ok()) ended = since->end();
+    if (base && ended.ok()) ended = base->step.end();
     EVERSTEP_TRY(file->publish(record));
     if (!ended.ok()) return ended.with_context(job.file + " is whole");
     return backup_value(work, *copied);
@@ -368,7 +392,6 @@ Status run_backup(const Invocation& invocation, Surroundings& surroundings) {
     EVERSTEP_TRY(check_volume(*node, invocation));
     const Result<Job> job = job_of(invocation);
     if (!job.ok()) return job.status();
-    EVERSTEP_TRY(check_job(*job));
     Result<Value> body = Status(ErrorCode::internal, "no backup");
     {
         const HeldSignals held;

@@ -7,10 +7,11 @@
 
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <iterator>
 #include <random>
 
-#include "cli/backup_record.hpp"
+#include "cli/backup_file.hpp"
 #include "cli/image_tools.hpp"
 #include "cli/json.hpp"
 #include "cli/render.hpp"
@@ -64,6 +65,7 @@ struct NodeWithSteps {
     std::uint64_t size = kSize;
     std::size_t exported = 0;
     std::size_t ended = 0;
+    std::function<void()> on_diff = [] {};  // in the middle of an incremental backup
 
     Replies answer(const wire::AdminRequest& request) {
         const auto& words = request.arguments;
@@ -71,7 +73,10 @@ struct NodeWithSteps {
             ++ended;
             return {reply(Value::map())};
         }
-        if (request.verb == "diff") return {reply(Value(diff))};
+        if (request.verb == "diff") {
+            on_diff();
+            return {reply(Value(diff))};
+        }
         if (request.verb == "log") return {reply(Value::list())};
         if (request.verb == "status") return {reply(Value::map())};
         const std::string point = words.at("point");
@@ -229,6 +234,33 @@ TEST_F(Backups, ADamagedBaseAndAnotherSizeAreRefused) {
     expect_said({"a.everstep"});
     steps_.diff.front().set("offset", std::uint64_t{1} << 63);
     expect_only({"a", "a.everstep"});
+}
+
+TEST_F(Backups, ABaseIsNotWrittenOverWhileAnotherIsMadeOverIt) {
+    const ServedFile seven(world_.directory.path() + "/7", first_);
+    const ServedFile nine(world_.directory.path() + "/9", second_);
+    steps_.uris = {{"step:7", seven.uri()}, {"step:9", nine.uri()}};
+    ASSERT_EQ(run({"db", "step:7", "-o", at("a")}), 0) << world_.err;
+    Status over;
+    steps_.on_diff = [&] { over = BackupFile::begin(at("a"), true).status(); };
+    ASSERT_EQ(run({"db", "step:9", "-o", at("b"), "--since", "last"}), 0) << world_.err;
+    EXPECT_EQ(over.code(), ErrorCode::busy) << over.message();
+    EXPECT_NE(over.message().find(at("a") + ": another backup is being made over it"),
+              std::string::npos)
+        << over.message();
+    EXPECT_EQ(flat(at("b")), second_);
+    {
+        const auto writes_over = BackupFile::begin(at("b"), true);
+        ASSERT_TRUE(writes_over.ok()) << writes_over.status().message();
+        EXPECT_EQ(run({"db", "step:9", "-o", at("c"), "--since", "last"}), 1);
+        expect_said({at("b") + ": another backup is about to write over it"});
+    }
+    // What came to lie over it before it was locked counts, too.
+    EXPECT_EQ(run({"db", "step:9", "-o", at("a"), "--force"}), 3);
+    expect_said({at("b") + " lies over " + at("a")});
+    EXPECT_EQ(run({"db", "step:9", "-o", at("b"), "--since", "last", "--force"}), 3);
+    expect_said({"is what the new backup would lie over"});
+    expect_only({"a", "a.everstep", "b", "b.everstep"});
 }
 
 TEST_F(Backups, ProgressIsShownOnATerminal) {
