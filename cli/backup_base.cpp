@@ -29,11 +29,6 @@ bool fits(const FoundBackup& one, const BaseWanted& wanted) {
            (!wanted.since || one.record.point == *wanted.since);
 }
 
-bool is_same(const std::string& a, const std::string& b) {
-    std::error_code error;
-    return a == b || std::filesystem::equivalent(a, b, error);
-}
-
 Status none_fits(const FoundBackups& found, const BaseWanted& wanted) {
     std::string there;
     std::size_t named = 0;
@@ -58,6 +53,11 @@ std::vector<FoundBackup> fitting(const FoundBackups& found, const BaseWanted& wa
 }
 
 }  // namespace
+
+bool is_same_file(const std::string& a, const std::string& b) {
+    std::error_code error;
+    return a == b || std::filesystem::equivalent(a, b, error);
+}
 
 Point own_name(const Value& timelines, Point point) {
     const Value::List* const all = timelines.as_list();
@@ -113,7 +113,7 @@ Result<FoundBackup> last_base(const FoundBackups& found, const BaseWanted& wante
 Status check_nothing_over(const FoundBackups& found, const std::string& image) {
     for (const FoundBackup& one : found.good) {
         const std::string base = one.base_path();
-        if (one.image == image || base.empty() || !is_same(base, image)) continue;
+        if (one.image == image || base.empty() || !is_same_file(base, image)) continue;
         return {ErrorCode::refused,
                 fmt::format("{} lies over {} and would be lost with it; write to another file",
                             one.image, image)};
@@ -124,7 +124,7 @@ Status check_nothing_over(const FoundBackups& found, const std::string& image) {
 Status check_not_below(const FoundBackup& base, const std::string& image) {
     FoundBackup at = base;
     for (std::size_t depth = 0; depth < kChainMax; ++depth) {
-        if (is_same(at.image, image))
+        if (is_same_file(at.image, image))
             return {ErrorCode::refused,
                     fmt::format("{} is what the new backup would lie over; write to another file",
                                 image)};

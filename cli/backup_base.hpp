@@ -11,6 +11,9 @@ namespace everstep::cli {
 // parent's. `timelines`: as `status` lists them; what it does not list stays as it is.
 [[nodiscard]] Point own_name(const Value& timelines, Point point);
 
+// By its path, or by another path to it.
+[[nodiscard]] bool is_same_file(const std::string& a, const std::string& b);
+
 struct BaseWanted {
     std::string group;
     std::string volume;

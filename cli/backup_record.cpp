@@ -119,6 +119,7 @@ std::string backup_record_text(const BackupRecord& record) {
     value.set("made", record.made).set("image_format", image_format_name(record.image_format));
     value.set("since", record.since ? point_value(*record.since) : Value());
     value.set("base", record.base.empty() ? Value() : Value(record.base));
+    if (record.bytes != ByteCount(0)) value.set("bytes", record.bytes.value());
     return json_text(value) + '\n';
 }
 
@@ -146,6 +147,9 @@ Result<BackupRecord> parse_backup_record(std::string_view text) {
     EVERSTEP_TRY(take_point(json, out.point));
     EVERSTEP_TRY(take_image_format(json, out.image_format));
     EVERSTEP_TRY(take_base(json, out));
+    std::uint64_t bytes = 0;
+    if (!field(json, "bytes").is_null()) EVERSTEP_TRY(take_number(json, "bytes", bytes));
+    out.bytes = ByteCount(bytes);
     return out;
 }
 

@@ -208,8 +208,7 @@ std::vector<CommandSpec> restore_commands() {
           {"--format", "format", "F", "of FILE, where no FILE.everstep says it: raw or qcow2"},
           {"--force", "force", "",
            "although clients are connected: they are disconnected; with --from also although FILE "
-           "is "
-           "a backup of another volume"},
+           "is a backup of another volume, or damaged"},
           {"--continue", "continue", "", "instead of P: write the rest of a restore that was cut"},
           {"--undo", "undo", "", "instead of P: back to the step before a restore that was cut"},
           {"--on", "on", "STANDBY",

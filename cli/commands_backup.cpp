@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "cli/backup_base.hpp"
+#include "cli/backup_chain.hpp"
 #include "cli/backup_file.hpp"
 #include "cli/image_tools.hpp"
 #include "cli/json.hpp"
@@ -177,6 +178,13 @@ Status take_extents(const Value& body, const std::string& volume, std::vector<Di
     return {};
 }
 
+Result<ByteCount> bytes_of(const std::string& file) {
+    std::error_code error;
+    const std::uint64_t bytes = std::filesystem::file_size(file, error);
+    if (error) return status_from_errno(error.value(), "look", file);
+    return ByteCount(bytes);
+}
+
 // What of the volume is to be looked at.
 Result<std::vector<DiskExtent>> extents_of(const HistoryNode& node, const BackupRecord& record) {
     std::vector<DiskExtent> out;
@@ -239,6 +247,9 @@ Result<Copied> write_image(const Work& work, NbdDisk& from, const std::string& p
     if (!server.ok()) return server.status();
     Result<NbdDisk> to = server->connect();
     if (!to.ok()) return to.status();
+    if (to->size() != work.record.size)
+        return Status(ErrorCode::io, fmt::format("{}: qemu-img made {} bytes of it, wanted {}",
+                                                 part, to->size().value(), spec.size.value()));
     CopyPlan plan;
     plan.extents = in_blocks(work.extents, grain, work.record.size);
     plan.grain = grain;
@@ -325,6 +336,7 @@ Result<HeldBase> hold_base(const HistoryNode& node, const Job& job, const HeldEx
     const Result<FoundBackup> again = read_backup(base->image);
     if (!again.ok() || again->record != base->record)
         return Status(ErrorCode::busy, base->image + " has just become another backup; try again");
+    EVERSTEP_TRY(check_below(*base, job.file));
     if (!since) {
         Result<HeldExport> held =
             export_of(node, job, step.volume, point_expression(base->record.point));
@@ -377,6 +389,9 @@ Result<Value> make_backup(const HistoryNode& node, const Job& job, const std::st
     EVERSTEP_TRY(check_not_interrupted());
     Status ended = step->end();  // first, for publish() takes the note of them away
     if (base && ended.ok()) ended = base->step.end();
+    const Result<ByteCount> bytes = bytes_of(file->part());
+    if (!bytes.ok()) return bytes.status();
+    record.bytes = *bytes;
     EVERSTEP_TRY(file->publish(record));
     if (!ended.ok()) return ended.with_context(job.file + " is whole");
     return backup_value(work, *copied);

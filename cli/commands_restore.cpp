@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "cli/admin_client.hpp"
+#include "cli/backup_chain.hpp"
 #include "cli/image_tools.hpp"
 #include "cli/node_exports.hpp"
 #include "cli/reply_printer.hpp"
@@ -64,6 +65,7 @@ class Branch {
 struct Image {
     std::string file;
     ImageFormat format = ImageFormat::raw;
+    bool force = false;
 };
 
 // What the record beside it says of it, or the words of the command.
@@ -71,7 +73,8 @@ Result<Image> image_of(const Invocation& invocation, const std::string& volume) 
     std::error_code error;
     const auto path = std::filesystem::absolute(argument(invocation, "from"), error);
     if (error) return status_from_errno(error.value(), "find", argument(invocation, "from"));
-    Image image{path.lexically_normal().string(), ImageFormat::raw};
+    const bool force = !argument(invocation, "force").empty();
+    Image image{path.lexically_normal().string(), ImageFormat::raw, force};
     if (!std::filesystem::is_regular_file(image.file, error) &&
         !std::filesystem::is_block_file(image.file, error))
         return Status(ErrorCode::not_found, image.file + ": there is no such file");
@@ -87,7 +90,7 @@ Result<Image> image_of(const Invocation& invocation, const std::string& volume) 
     const BackupRecord& record = found->record;
     if (format.empty()) image.format = record.image_format;
     const bool same = record.group == argument(invocation, "group") && record.volume == volume;
-    if (same || !argument(invocation, "force").empty()) return image;
+    if (same || force) return image;
     return Status(ErrorCode::refused,
                   fmt::format("{} is a backup of {}/{}, not of {}/{}; --force restores it all the "
                               "same",
@@ -95,8 +98,27 @@ Result<Image> image_of(const Invocation& invocation, const std::string& volume) 
                               argument(invocation, "group"), volume));
 }
 
+// Whether it, and all that it lies over, is still what was made.
+Status check_image(const Image& image) {
+    const auto chain = image_chain(image.file, image.format);
+    if (!chain.ok()) return chain.status();
+    if (image.force) return {};
+    Status sound = check_records(*chain);
+    if (sound.ok()) sound = check_tables(*chain);
+    if (sound.code() != ErrorCode::refused) return sound;
+    return {sound.code(), sound.message() + "; --force restores what can be read of it"};
+}
+
+// A raw file is its disk, and QEMU fills its last sector up with zeroes.
+ByteCount disk_bytes(const Image& image, const NbdDisk& disk) {
+    std::error_code error;
+    const std::uint64_t bytes = std::filesystem::file_size(image.file, error);
+    return error || image.format != ImageFormat::raw ? disk.size() : ByteCount(bytes);
+}
+
 Status copy_image(const Image& image, const std::string& uri, Progress& progress) {
     EVERSTEP_TRY(check_socket(uri));
+    EVERSTEP_TRY(check_image(image));
     Result<ImageServer> server =
         ImageServer::start(image.file, image.format, ImageServer::Access::read);
     if (!server.ok()) return server.status();
@@ -104,9 +126,10 @@ Status copy_image(const Image& image, const std::string& uri, Progress& progress
     if (!from.ok()) return from.status();
     Result<NbdDisk> to = NbdDisk::open(uri, "the export for " + image.file);
     if (!to.ok()) return to.status();
-    if (from->size() != to->size())
-        return {ErrorCode::refused, fmt::format("{} has {} bytes, and the volume {}", image.file,
-                                                from->size().value(), to->size().value())};
+    if (disk_bytes(image, *from) != to->size())
+        return {ErrorCode::refused,
+                fmt::format("{} has {} bytes, and the volume {}", image.file,
+                            disk_bytes(image, *from).value(), to->size().value())};
     // Where both are zeroes nothing is to be done.
     Result<std::vector<DiskExtent>> extents = data_extents(*from, kGrain);
     if (!extents.ok()) return server->explained(extents.status());
@@ -176,7 +199,7 @@ Status check_free(const HistoryNode& node, const Invocation& invocation) {
 }  // namespace
 
 Status run_restore_file(const Invocation& invocation, Surroundings& surroundings) {
-    EVERSTEP_TRY(find_tool(kQemuNbd).status());
+    for (const Tool& tool : {kQemuImg, kQemuNbd}) EVERSTEP_TRY(find_tool(tool).status());
     const Result<HistoryNode> node = find_history_node(invocation);
     if (!node.ok()) return node.status();
     EVERSTEP_TRY(check_volume(*node, invocation));

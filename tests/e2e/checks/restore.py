@@ -291,7 +291,7 @@ def from_an_image(context):
                                  (("restore", f"{GROUP}/logs", "--from", raw, "--format", "raw"), 3, "bytes"),
                                  (("restore", f"{GROUP}/logs", "--from", chain[0][0]), 3, "not of"),
                                  (("restore", f"{GROUP}/data", "--from", raw + ".no", "--format", "raw"), 1, "no such"),
-                                 (("restore", f"{GROUP}/data", "--from", raw, "--format", "qcow2"), 1, "qemu-nbd"),
+                                 (("restore", f"{GROUP}/data", "--from", raw, "--format", "qcow2"), 1, "not in qcow2"),
                                  (("restore", f"{GROUP}/data", "head", "--from", raw), 2, "one of"),
                                  (("restore", f"{GROUP}/data", "head", "--format", "raw"), 2, "--from")):
             beta.cli(*words).expect(code, why)

@@ -1,0 +1,33 @@
+// Images that lie over one another, as they are now: what is looked at before a backup lies over
+// them, or a restore reads them. QEMU reads zeroes where the end of an image is missing, and any
+// image in the place of a base, without a word.
+//
+// Thread: the command line's; blocks while qemu-img runs.
+#pragma once
+
+#include "cli/backup_record.hpp"
+
+namespace everstep::cli {
+
+struct ChainImage {
+    std::string file;    // as qemu-img names it: a path, unless QEMU opens it in another way
+    std::string format;  // of QEMU's
+    ByteCount size;      // of the disk that it holds
+};
+// From `file` down to the one that lies over none. io: what qemu-img said: one cannot be opened, or
+// they lie over each other in a ring.
+[[nodiscard]] Result<std::vector<ChainImage>> image_chain(const std::string& file,
+                                                          ImageFormat format);
+
+// Whether each is what its record says, where it has one. refused: it is shorter than it was made,
+// its disk has another size, or it lies over another step than it was made over.
+[[nodiscard]] Status check_records(const std::vector<ChainImage>& chain);
+// The tables in each of them, by `qemu-img check`; the data has no checksums. refused: names the
+// image; io: it cannot be checked.
+[[nodiscard]] Status check_tables(const std::vector<ChainImage>& chain);
+
+// refused: what check_records() says, or `file` is one of those that the base lies over. io: one of
+// them cannot be opened.
+[[nodiscard]] Status check_below(const FoundBackup& base, const std::string& file);
+
+}  // namespace everstep::cli
