@@ -8,6 +8,7 @@
 #include <array>
 #include <cerrno>
 #include <chrono>
+#include <cstdlib>
 #include <cstring>
 #include <optional>
 
@@ -347,7 +348,21 @@ void NbdDisk::Free::operator()(nbd_handle* handle) const {
     nbd_close(handle);
 }
 
-Result<NbdDisk> NbdDisk::open(const std::string& uri, std::string name) {
+// The socket of an export on another machine may have the name of one on this.
+Status NbdDisk::check_description(const std::string& uri, const std::string& wanted) const {
+    if (wanted.empty()) return {};
+    const std::unique_ptr<char, decltype(&std::free)> found(nbd_get_export_description(handle()),
+                                                            &std::free);
+    const std::string said = found ? found.get() : "";
+    if (said == wanted) return {};
+    return {ErrorCode::io,
+            fmt::format("{}: here {} serves \"{}\", wanted \"{}\"; run this on the machine of the "
+                        "node that has the history (--on chooses it)",
+                        name_, uri, said, wanted)};
+}
+
+Result<NbdDisk> NbdDisk::open(const std::string& uri, std::string name,
+                              const std::string& description) {
     NbdDisk out;
     out.name_ = std::move(name);
     out.handle_.reset(nbd_create());
@@ -359,7 +374,7 @@ Result<NbdDisk> NbdDisk::open(const std::string& uri, std::string name) {
     if (!out.handle_) return error();
     nbd_handle* const handle = out.handle_.get();
     if (nbd_add_meta_context(handle, LIBNBD_CONTEXT_BASE_ALLOCATION) != 0 ||
-        nbd_aio_connect_uri(handle, uri.c_str()) != 0)
+        nbd_set_full_info(handle, true) != 0 || nbd_aio_connect_uri(handle, uri.c_str()) != 0)
         return error();
     const Status connected = work_until(out, "connect", [&] {
         if (nbd_aio_is_ready(handle) == 1) return 1;
@@ -367,6 +382,7 @@ Result<NbdDisk> NbdDisk::open(const std::string& uri, std::string name) {
     });
     if (connected.code() == ErrorCode::closed) return connected;
     if (!connected.ok()) return error();
+    EVERSTEP_TRY(out.check_description(uri, description));
     const std::int64_t size = nbd_get_size(handle);
     if (size < 0) return error();
     out.size_ = ByteCount(static_cast<std::uint64_t>(size));

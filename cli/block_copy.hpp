@@ -18,8 +18,10 @@ namespace everstep::cli {
 // A connection to a disk.
 class NbdDisk {
   public:
-    // `name`: of what is served, for messages. io: nobody serves it; closed: interrupted.
-    [[nodiscard]] static Result<NbdDisk> open(const std::string& uri, std::string name);
+    // `name`: of what is served, for messages. `description`: what its server has to say of it;
+    // empty: anything. io: nobody serves it, or somebody something else; closed: interrupted.
+    [[nodiscard]] static Result<NbdDisk> open(const std::string& uri, std::string name,
+                                              const std::string& description = "");
     [[nodiscard]] ByteCount size() const { return size_; }
     [[nodiscard]] const std::string& name() const { return name_; }
     // What was written is durable. io, no_space; closed: interrupted, it may not be.
@@ -29,6 +31,7 @@ class NbdDisk {
     [[nodiscard]] nbd_handle* handle() const { return handle_.get(); }
 
   private:
+    [[nodiscard]] Status check_description(const std::string& uri, const std::string& wanted) const;
     struct Free {
         void operator()(nbd_handle* handle) const;
     };

@@ -32,6 +32,7 @@ class HeldExport {
         if (!served.ok()) return served.status();
         out.volume = served->first;
         out.uri = served->second;
+        out.description = told->at("description").text();
         out.point.lsn = Lsn(told->at("lsn").number());
         if (Uuid::parse(told->at("timeline").text(), out.point.timeline)) return out;
         return Status(ErrorCode::internal, "the export names no timeline");
@@ -62,6 +63,7 @@ class HeldExport {
 
     std::string volume;
     std::string uri;
+    std::string description;
     Point point;
 
   private:
@@ -373,8 +375,8 @@ Result<Value> make_backup(const HistoryNode& node, const Job& job, const std::st
         record.base = base_name(job, base->found);
         EVERSTEP_TRY(file->note(step->line() + base->step.line()));
     }
-    Result<NbdDisk> from =
-        NbdDisk::open(step->uri, fmt::format("{} (for {})", step->name(), job.file));
+    Result<NbdDisk> from = NbdDisk::open(
+        step->uri, fmt::format("{} (for {})", step->name(), job.file), step->description);
     if (!from.ok()) return from.status();
     EVERSTEP_TRY(check_sizes(work, *from));
     record.size = from->size();

@@ -115,7 +115,7 @@ Status attach(const MountPlace& place, const Invocation& invocation, Mounted& ou
     const auto volume = served_volume(out.told);
     if (!volume.ok()) return volume.status();
     out.volume = volume->first;
-    EVERSTEP_TRY(check_socket(volume->second));
+    EVERSTEP_TRY(check_served(out.told, volume->second));
     EVERSTEP_TRY(check_not_interrupted());
     EVERSTEP_TRY(place.attach_file(volume->second));
     const std::string object = "volume " + out.volume;

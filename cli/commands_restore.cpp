@@ -116,15 +116,19 @@ ByteCount disk_bytes(const Image& image, const NbdDisk& disk) {
     return error || image.format != ImageFormat::raw ? disk.size() : ByteCount(bytes);
 }
 
-Status copy_image(const Image& image, const std::string& uri, Progress& progress) {
-    EVERSTEP_TRY(check_socket(uri));
+Status copy_image(const Image& image, const Value& branch, Progress& progress) {
+    const auto served = served_volume(branch);
+    if (!served.ok()) return served.status();
+    const std::string& uri = served->second;
+    EVERSTEP_TRY(check_served(branch, uri));
     EVERSTEP_TRY(check_image(image));
     Result<ImageServer> server =
         ImageServer::start(image.file, image.format, ImageServer::Access::read);
     if (!server.ok()) return server.status();
     Result<NbdDisk> from = server->connect();
     if (!from.ok()) return from.status();
-    Result<NbdDisk> to = NbdDisk::open(uri, "the export for " + image.file);
+    Result<NbdDisk> to =
+        NbdDisk::open(uri, "the export for " + image.file, branch.at("description").text());
     if (!to.ok()) return to.status();
     if (disk_bytes(image, *from) != to->size())
         return {ErrorCode::refused,
@@ -162,7 +166,7 @@ Result<std::string> fill(const Branch& branch, const Invocation& invocation,
     const Result<Image> image = image_of(invocation, served->first);
     if (!image.ok()) return image.status();
     Progress progress(surroundings, invocation.label(), !invocation.quiet);
-    const Status copied = copy_image(*image, served->second, progress);
+    const Status copied = copy_image(*image, branch.told(), progress);
     EVERSTEP_TRY(check_not_interrupted());
     EVERSTEP_TRY(copied);
     return branch.newest();

@@ -6,6 +6,7 @@
 #include <charconv>
 
 #include "cli/admin_client.hpp"
+#include "cli/block_copy.hpp"
 
 namespace everstep::cli {
 namespace {
@@ -95,6 +96,15 @@ Status check_socket(const std::string& uri) {
     return {ErrorCode::io, fmt::format("{} cannot be opened here; run this on the machine of the "
                                        "node that has the history (--on chooses it)",
                                        path)};
+}
+
+Status check_served(const Value& told, const std::string& uri) {
+    EVERSTEP_TRY(check_socket(uri));
+    const std::string description = told.at("description").text();
+    if (description.empty()) return {};
+    Result<NbdDisk> disk = NbdDisk::open(uri, "export " + told.at("id").text(), description);
+    if (disk.ok()) disk->close();
+    return disk.status();
 }
 
 }  // namespace everstep::cli

@@ -1,5 +1,5 @@
-// What `mount` and `backup` ask of a node that has history: exports, and the way from one to this
-// machine. Thread: the command line's; asking blocks.
+// What `mount`, `backup` and `restore --from` ask of a node that has history: exports, and the way
+// from one to this machine. Thread: the command line's; asking blocks.
 #pragma once
 
 #include <functional>
@@ -40,5 +40,8 @@ struct HistoryNode {
 [[nodiscard]] Result<std::pair<std::string, std::string>> served_volume(const Value& told);
 // io: the URI is a unix socket that is not on this machine, or not for this user.
 [[nodiscard]] Status check_socket(const std::string& uri);
+// io: that, or what is served there is another export, which says of itself another "description"
+// than the node told.
+[[nodiscard]] Status check_served(const Value& told, const std::string& uri);
 
 }  // namespace everstep::cli

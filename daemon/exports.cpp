@@ -90,10 +90,7 @@ Status Exports::serve(Export& one, const ExportRequest& request) {
         const auto address =
             address_of(one.id, {name, one.servers.size(), request.volumes.size()}, request);
         if (!address.ok()) return address.status();
-        auto server =
-            NbdServer::make(loop_, *address,
-                            {{name, "everstep export " + one.id + " of " + one.context->group->name,
-                              device.get()}});
+        auto server = NbdServer::make(loop_, *address, {{name, description_of(one), device.get()}});
         if (!server.ok()) return server.status().with_context("volume " + name);
         if (first.is_null()) first = (*server)->uri();
         uris.set(name, (*server)->uri());
@@ -108,7 +105,13 @@ Status Exports::serve(Export& one, const ExportRequest& request) {
     one.told.set("lsn", request.at.point.lsn.value());
     one.told.set("timeline", request.at.point.timeline.hex());
     one.told.set("writable", false);
+    one.told.set("description", description_of(one));
     return {};
+}
+
+std::string Exports::description_of(const Export& one) {
+    return fmt::format("everstep export {} of {} on {}", one.id, one.context->group->name,
+                       one.context->node);
 }
 
 Status Exports::serve_branch(Export& one) {
@@ -123,7 +126,7 @@ Status Exports::serve_branch(Export& one) {
     for (const VolumeRecord& volume : one.context->record.volumes) {
         const bool served = std::find(record.volumes.begin(), record.volumes.end(), volume.name) !=
                             record.volumes.end();
-        options.volumes.push_back({volume.name, "", "", volume.size});
+        options.volumes.push_back({volume.name, "", "", volume.size, description_of(one)});
         if (!served) continue;
         auto address = address_of(one.id, {volume.name, number++, record.volumes.size()}, record);
         if (!address.ok()) return address.status();
@@ -168,6 +171,7 @@ Value Exports::written_value(const Export& one, const standby::BranchRecord& rec
     told.set("lsn", tip.lsn.value());
     told.set("timeline", tip.timeline.hex());
     told.set("writable", true);
+    told.set("description", description_of(one));
     told.set("base_lsn", record.base.lsn.value());
     told.set("base_timeline", record.base.timeline.hex());
     if (!record.mount.empty()) told.set("mount", record.mount);

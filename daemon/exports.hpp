@@ -83,6 +83,9 @@ class Exports {
     [[nodiscard]] Status serve(Export& one, const ExportRequest& request);
     [[nodiscard]] Status serve_branch(Export& one);
     [[nodiscard]] Value told_of(const Export& one) const;
+    // What its servers say of themselves: no other export that is there now says the same, on any
+    // node. The socket of one on another machine may have the name of one on this.
+    [[nodiscard]] static std::string description_of(const Export& one);
     [[nodiscard]] static Value written_value(const Export& one, const standby::BranchRecord& record,
                                              Point tip);
     // Where one of the served volumes is to listen.

@@ -68,9 +68,10 @@ Status Pipeline::open_servers(std::vector<std::string>& uris) {
     for (std::size_t i = 0; i < options_.volumes.size(); ++i) {
         const PipelineVolume& volume = options_.volumes[i];
         if (volume.listen.empty()) continue;
+        const std::string description =
+            volume.description.empty() ? "everstep volume " + volume.name : volume.description;
         auto server =
-            NbdServer::make(loop_, volume.listen,
-                            {{volume.name, "everstep volume " + volume.name, volumes_[i].get()}});
+            NbdServer::make(loop_, volume.listen, {{volume.name, description, volumes_[i].get()}});
         if (!server.ok()) return server.status().with_context("volume " + volume.name);
         uris[i] = server.value()->uri();
         servers_.push_back(std::move(server.value()));

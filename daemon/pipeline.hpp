@@ -31,6 +31,7 @@ struct PipelineVolume {
     std::string device;  // the file or device; unused where the store serves
     std::string listen;  // empty: it is not served
     ByteCount size;
+    std::string description{};  // told to clients; empty: one of the volume's name
 };
 
 // Of the write-intent maps of volumes that are captured on their own devices.

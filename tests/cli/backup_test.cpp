@@ -34,10 +34,11 @@ class ServedFile {
     ServedFile(std::string path, const std::string& bytes)
         : path_(std::move(path)), socket_(path_ + ".sock") {
         std::ofstream(path_, std::ios::binary) << bytes;
-        const Result<int> pid = start_tool(kQemuNbd,
-                                           {"--socket=" + socket_, "--persistent", "--shared=8",
-                                            "--read-only", "--format=raw", path_},
-                                           path_ + ".log");
+        const Result<int> pid =
+            start_tool(kQemuNbd,
+                       {"--socket=" + socket_, "--persistent", "--shared=8", "--read-only",
+                        "--format=raw", "--description=everstep export 1 of db on beta", path_},
+                       path_ + ".log");
         EXPECT_TRUE(pid.ok());
         pid_ = pid.ok() ? *pid : -1;
         for (int look = 0; look < 1000 && !NbdDisk::open(uri(), "disk").ok(); ++look)
@@ -63,6 +64,7 @@ struct NodeWithSteps {
     std::map<std::string, std::string> uris;  // of "step:7" and "step:9"
     Value::List diff;
     std::uint64_t size = kSize;
+    std::string description;  // of what is exported; empty: the node tells none
     std::size_t exported = 0;
     std::size_t ended = 0;
     std::function<void()> on_diff = [] {};  // in the middle of an incremental backup
@@ -85,6 +87,7 @@ struct NodeWithSteps {
         Value told = Value::map();
         told.set("id", std::to_string(++exported)).set("group", "db").set("timeline", kTimeline);
         told.set("uris", Value::map().set("data", uris.at(step)));
+        if (!description.empty()) told.set("description", description);
         return {reply(told.set("lsn", std::stoi(step.substr(5))))};
     }
 };
@@ -234,6 +237,19 @@ TEST_F(Backups, ADamagedBaseAndAnotherSizeAreRefused) {
     expect_said({"a.everstep"});
     steps_.diff.front().set("offset", std::uint64_t{1} << 63);
     expect_only({"a", "a.everstep"});
+}
+
+// The node is elsewhere, and this machine has a socket of that name, too.
+TEST_F(Backups, TheExportOfAnotherMachineIsNotTakenForTheOneHere) {
+    const ServedFile here(world_.directory.path() + "/7", first_);
+    steps_.uris = {{"step:7", here.uri()}};
+    steps_.description = "everstep export 1 of db on gamma";
+    EXPECT_EQ(run({"db", "step:7", "-o", at("a")}), 1);
+    expect_said({"export 1", "serves \"everstep export 1 of db on beta\"",
+                 "wanted \"everstep export 1 of db on gamma\"", "on the machine of the node"});
+    expect_only({});
+    steps_.description = "everstep export 1 of db on beta";
+    EXPECT_EQ(run({"db", "step:7", "-o", at("a")}), 0) << world_.err;
 }
 
 TEST_F(Backups, ABaseIsNotWrittenOverWhileAnotherIsMadeOverIt) {

@@ -4,6 +4,8 @@ import re
 import socket
 from datetime import datetime, timedelta, timezone
 
+import nbd
+
 from everstep_lab.base import Failed, require, wait_for
 from everstep_lab.history import fetch
 from everstep_lab.model import same_images
@@ -191,6 +193,16 @@ def on_primary(scene):
         mark["name"] == "travels" and mark["lsn"] == newest for mark in scene.beta.do("marks", GROUP)), 10)
 
 
+def description_of(uri):
+    handle = nbd.NBD()
+    handle.set_full_info(True)
+    handle.connect_uri(uri)
+    try:
+        return handle.get_export_description()
+    finally:
+        handle.shutdown()
+
+
 @check("marks_and_points.exports", 120)
 def exports(context):
     """Exports are listed, by name of a volume too, on a chosen socket, and end with unexport."""
@@ -204,6 +216,12 @@ def exports(context):
         require(set(one["uris"]) == {"logs"} and "mine.sock" in one["uri"], f"the export is {one}")
         require(set(two["uris"]) == set(scene.lab.volumes) and not two["writable"], f"the export is {two}")
         require(one["lsn"] == 10 and one["timeline"] == scene.model.head[0], f"the export is {one}")
+        branch = beta.one("export", GROUP, "step:10", "--writable")
+        for item in (one, two, branch):
+            told = {description_of(uri) for uri in item["uris"].values()}
+            wanted = f"everstep export {item['id']} of {GROUP} on beta"
+            require(told == {wanted} and item["description"] == wanted, f"{item} says {told}, wanted {wanted}")
+        beta.do("unexport", branch["id"])
         listed = {item["id"] for item in beta.do("exports")}
         require(listed == {one["id"], two["id"]}, f"exports lists {listed}")
         scene.write(20)
