@@ -118,6 +118,15 @@ Status check_nothing_over(const FoundBackups& found, const std::string& image) {
                 fmt::format("{} lies over {} and would be lost with it; write to another file",
                             one.image, image)};
     }
+    std::error_code error;
+    const std::string own = image + std::string(kRecordSuffix) + ":";
+    for (const std::string& one : found.bad) {
+        if (one.starts_with(own) || !std::filesystem::exists(image, error)) continue;
+        return {ErrorCode::refused,
+                fmt::format("{}; whether its image lies over {}, and would be lost with it, is not "
+                            "known: write to another file",
+                            one, image)};
+    }
     return {};
 }
 

@@ -28,7 +28,8 @@ struct BaseWanted {
 // Of those that fit the one that was made last. not_found: none does.
 [[nodiscard]] Result<FoundBackup> last_base(const FoundBackups& found, const BaseWanted& wanted);
 
-// refused: backups lie over this image, which would break if it became another one.
+// refused: backups lie over this image, or may, for their records cannot be read; they would break
+// if it became another one.
 [[nodiscard]] Status check_nothing_over(const FoundBackups& found, const std::string& image);
 // The same of the base itself, and of those that it lies over, as far as their records lead.
 [[nodiscard]] Status check_not_below(const FoundBackup& base, const std::string& image);

@@ -244,6 +244,17 @@ TEST_F(Bases, AnImageThatOthersLieOverIsNotWrittenOver) {
     EXPECT_TRUE(check_not_below(*base, at("new.qcow2")).ok());
 }
 
+TEST_F(Bases, AnImageThatOthersMayLieOverIsNotWrittenOver) {
+    put_backup(at("a.qcow2"), record(7));
+    put(at("b.qcow2.everstep"), "{\"format\":2}");  // of a newer program
+    expect_named(check_nothing_over(found(), at("a.qcow2")), ErrorCode::refused,
+                 {at("b.qcow2.everstep"), "format 2", at("a.qcow2"), "another file"});
+    EXPECT_TRUE(check_nothing_over(found(), at("b.qcow2")).ok());
+    put(at("b.qcow2"), "image");
+    EXPECT_TRUE(check_nothing_over(found(), at("b.qcow2")).ok()) << "its own record";
+    EXPECT_TRUE(check_nothing_over(found(), at("new.qcow2")).ok());
+}
+
 TEST_F(Bases, FilesOfBackupsAreWholeOrNotThere) {
     const std::string file = at("a.qcow2");
     {
