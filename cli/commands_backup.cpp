@@ -21,13 +21,14 @@ constexpr std::uint64_t kClusterBytes = 64 << 10;  // of qcow2, as qemu-img make
 constexpr std::uint64_t kHoleBytes = 4096;         // of a raw file
 constexpr std::string_view kLast = "last";
 
-// An export that lives as long as this.
+// An export that lives as long as this. What cannot be ended with it is told in `left`.
 class HeldExport {
   public:
-    [[nodiscard]] static Result<HeldExport> make(const HistoryNode& node, Arguments wanted) {
+    [[nodiscard]] static Result<HeldExport> make(const HistoryNode& node, Arguments wanted,
+                                                 std::string& left) {
         const Result<Value> told = node.ask("export", std::move(wanted));
         if (!told.ok()) return told.status();
-        HeldExport out(node, *told);
+        HeldExport out(node, *told, left);
         const auto served = served_volume(*told);
         if (!served.ok()) return served.status();
         out.volume = served->first;
@@ -39,7 +40,10 @@ class HeldExport {
     }
     HeldExport(HeldExport&& other) noexcept = default;
     HeldExport& operator=(HeldExport&&) = delete;
-    ~HeldExport() { end().ignore("what made it fail is what is told"); }
+    ~HeldExport() {
+        const Status ended = end();
+        if (!ended.ok() && ended.code() != ErrorCode::not_found) *left_ += "; " + ended.message();
+    }
 
     // An error names it: it is left.
     [[nodiscard]] Status end() {
@@ -70,9 +74,11 @@ class HeldExport {
     struct Keep {  // the node is not owned
         void operator()(const HistoryNode*) const {}
     };
-    HeldExport(const HistoryNode& node, Value told) : node_(&node), told_(std::move(told)) {}
+    HeldExport(const HistoryNode& node, Value told, std::string& left)
+        : node_(&node), told_(std::move(told)), left_(&left) {}
     std::unique_ptr<const HistoryNode, Keep> node_;  // none: it is ended, or moved away
     Value told_;
+    std::string* left_;
 };
 
 // What is to be done, from the words of the command.
@@ -84,6 +90,7 @@ struct Job {
     std::string base;   // absolute; empty: none given
     ImageFormat format = ImageFormat::qcow2;
     bool force = false;
+    std::string* left = nullptr;  // takes "; WHAT" of each export that is left at the node
     [[nodiscard]] bool is_incremental() const { return !since.empty() || !base.empty(); }
     [[nodiscard]] std::string directory() const {
         return std::filesystem::path(file).parent_path().string();
@@ -128,7 +135,7 @@ Result<HeldExport> export_of(const HistoryNode& node, const Job& job, const std:
                              const std::string& point) {
     Arguments wanted{{"group", job.group}, {"point", point}};
     if (!volume.empty()) wanted["volume"] = volume;
-    Result<HeldExport> out = HeldExport::make(node, std::move(wanted));
+    Result<HeldExport> out = HeldExport::make(node, std::move(wanted), *job.left);
     if (!out.ok()) return out.status();
     const Result<Value> status = node.ask("status", {{"group", job.group}});
     if (!status.ok()) return status.status();
@@ -407,17 +414,19 @@ Status run_backup(const Invocation& invocation, Surroundings& surroundings) {
     const Result<HistoryNode> node = find_history_node(invocation);
     if (!node.ok()) return node.status();
     EVERSTEP_TRY(check_volume(*node, invocation));
-    const Result<Job> job = job_of(invocation);
+    Result<Job> job = job_of(invocation);
     if (!job.ok()) return job.status();
+    std::string left;
+    job->left = &left;
     Result<Value> body = Status(ErrorCode::internal, "no backup");
     {
         const HeldSignals held;
         Progress progress(surroundings, invocation.label(), !invocation.quiet);
         body = make_backup(*node, *job, argument(invocation, "volume"), progress);
         const Status interrupted = check_not_interrupted();
-        if (!body.ok() && !interrupted.ok()) return interrupted;
+        if (!body.ok() && !interrupted.ok()) body = interrupted;
     }
-    if (!body.ok()) return body.status();
+    if (!body.ok()) return {body.status().code(), body.status().message() + left};
     const std::chrono::duration<double> seconds = surroundings.now() - began;
     body->set("seconds", seconds.count());
     if (invocation.json)

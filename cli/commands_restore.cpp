@@ -28,7 +28,7 @@ class Branch {
     }
     Branch(Branch&& other) noexcept = default;
     Branch& operator=(Branch&&) = delete;
-    ~Branch() { drop().ignore("what made it fail is what is told"); }
+    ~Branch() { drop().ignore("what was made of it is what is told"); }
 
     [[nodiscard]] const Value& told() const { return told_; }
     [[nodiscard]] std::string id() const { return told_.at("id").text(); }
@@ -40,6 +40,14 @@ class Branch {
             .ask("unexport", {{"id", id()}, {"group", told_.at("group").text()}, {"drop", "1"}})
             .status()
             .with_context("export " + id());
+    }
+    // The same where filling it failed: why, and what is left.
+    [[nodiscard]] Status given_up(const Status& why) {
+        const Status dropped = drop();
+        if (dropped.ok() || dropped.code() == ErrorCode::not_found) return why;
+        return {why.code(), fmt::format("{}; {}; where the node still has it, `everstep unexport "
+                                        "{} --drop` ends it",
+                                        why.message(), dropped.message(), id())};
     }
     // Its newest step, as a point.
     [[nodiscard]] Result<std::string> newest() const {
@@ -215,7 +223,7 @@ Status run_restore_file(const Invocation& invocation, Surroundings& surroundings
     Result<Branch> branch = Branch::make(*node, std::move(wanted));
     if (!branch.ok()) return branch.status();
     const Result<std::string> point = fill(*branch, invocation, surroundings);
-    if (!point.ok()) return point.status();
+    if (!point.ok()) return branch->given_up(point.status());
     held.reset();
     const Status restored = restore_to(*node, invocation, *point, surroundings);
     const ErrorCode code = restored.code();

@@ -65,6 +65,7 @@ struct NodeWithSteps {
     Value::List diff;
     std::uint64_t size = kSize;
     std::string description;  // of what is exported; empty: the node tells none
+    std::string keeps;        // why no export can be ended; empty: they can
     std::size_t exported = 0;
     std::size_t ended = 0;
     std::function<void()> on_diff = [] {};  // in the middle of an incremental backup
@@ -73,6 +74,7 @@ struct NodeWithSteps {
         const auto& words = request.arguments;
         if (request.verb == "unexport") {
             ++ended;
+            if (!keeps.empty()) return refusal(ErrorCode::io, keeps);
             return {reply(Value::map())};
         }
         if (request.verb == "diff") {
@@ -219,6 +221,20 @@ TEST_F(Backups, WhatIsRefusedLeavesNothing) {
     EXPECT_EQ(run({"db", "step:7", "-o", at("a"), "--since", "last"}), 1);
     expect_said({"there is none at all"});
     expect_only({});
+}
+
+TEST_F(Backups, ExportsThatCannotBeEndedAreNamed) {
+    const ServedFile seven(world_.directory.path() + "/7", first_);
+    steps_.uris = {{"step:7", seven.uri()}};
+    ASSERT_EQ(run({"db", "step:7", "-o", at("a")}), 0) << world_.err;
+    steps_.uris["step:9"] = "nbd+unix:///?socket=" + at("a");
+    steps_.keeps = "the disk is gone";
+    EXPECT_EQ(run({"db", "step:9", "-o", at("b"), "--since", "last"}), 1);
+    expect_said({"export 2: the disk is gone", "`everstep unexport 2`",
+                 "export 3: the disk is gone", "`everstep unexport 3`"});
+    EXPECT_EQ(run({"db", "step:7", "-o", at("b"), "--since", "last"}), 1);
+    expect_said({at("b") + " is whole", "`everstep unexport 4`", "`everstep unexport 5`"});
+    expect_only({"a", "a.everstep", "b", "b.everstep"});
 }
 
 TEST_F(Backups, ADamagedBaseAndAnotherSizeAreRefused) {
