@@ -76,6 +76,15 @@ struct Image {
     bool force = false;
 };
 
+// Of a backup, by what stands beside it (backup_file.hpp).
+bool is_half(const std::string& file) {
+    constexpr std::string_view kPart = ".part";
+    if (!file.ends_with(kPart)) return false;
+    std::error_code error;
+    const std::string whole = file.substr(0, file.size() - kPart.size());
+    return std::filesystem::exists(whole + std::string(kRecordSuffix) + std::string(kPart), error);
+}
+
 // What the record beside it says of it, or the words of the command.
 Result<Image> image_of(const Invocation& invocation, const std::string& volume) {
     std::error_code error;
@@ -86,9 +95,17 @@ Result<Image> image_of(const Invocation& invocation, const std::string& volume) 
     if (!std::filesystem::is_regular_file(image.file, error) &&
         !std::filesystem::is_block_file(image.file, error))
         return Status(ErrorCode::not_found, image.file + ": there is no such file");
+    if (is_half(image.file) && !force)
+        return Status(ErrorCode::refused, image.file +
+                                              " is half an image: its backup was cut, or "
+                                              "is under way; --force restores it as it is");
     const std::string format = argument(invocation, "format");
     const Result<FoundBackup> found = read_backup(image.file);
-    if (!found.ok() && found.status().code() != ErrorCode::not_found) return found.status();
+    const bool damaged = !found.ok() && found.status().code() != ErrorCode::not_found;
+    if (damaged && (!force || format.empty()))
+        return Status(found.status().code(), found.status().message() +
+                                                 "; --force and --format F restore the image "
+                                                 "without it");
     if (!found.ok() && format.empty())
         return Status(ErrorCode::usage,
                       fmt::format("{}: no {}{} says what it is; give --format raw or qcow2",
@@ -96,7 +113,11 @@ Result<Image> image_of(const Invocation& invocation, const std::string& volume) 
     image.format = format == "qcow2" ? ImageFormat::qcow2 : ImageFormat::raw;
     if (!found.ok()) return image;
     const BackupRecord& record = found->record;
-    if (format.empty()) image.format = record.image_format;
+    if (!format.empty() && image.format != record.image_format)
+        return Status(ErrorCode::usage,
+                      fmt::format("{} is {}, says its record, and not {}", image.file,
+                                  image_format_name(record.image_format), format));
+    image.format = record.image_format;
     const bool same = record.group == argument(invocation, "group") && record.volume == volume;
     if (same || force) return image;
     return Status(ErrorCode::refused,

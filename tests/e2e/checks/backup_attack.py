@@ -2,12 +2,14 @@
 
 import os
 import shutil
+import signal
 
-from checks.backup import DATA, SIZE, Backups, change, need_qemu
+from checks.backup import CLUSTER, DATA, SIZE, Backups, Tools, change, need_qemu, servers_of
 from checks.restore import equal_pair, head_of, served
-from everstep_lab.base import require, run
+from everstep_lab.base import Child, require, run, wait_for
 from everstep_lab.model import name_of, same_images
-from everstep_lab.nodes import GROUP
+from everstep_lab.nbdio import connect, read_file, read_point
+from everstep_lab.nodes import EVERSTEP, GROUP
 from everstep_lab.registry import check
 from everstep_lab.scene import Scene
 
@@ -91,6 +93,64 @@ def restore_from_a_broken_chain(context):
             chain.restored(number, f"backup {number} of the chain that was moved")
 
 
+@check("backup_attack.restore_of_what_is_no_backup", 180)
+def restore_of_what_is_no_backup(context):
+    """Half an image, a damaged record, a format that is not the record's; content that looks like an image."""
+    need_qemu()
+    with Scene(context, {"data": SIZE}) as scene:
+        scene.start()
+        chain = Chain(scene)
+        # What kill -9 of a backup leaves: a good image with half of the content, and no record.
+        os.rename(chain.at(0), chain.at("0.part"))
+        os.rename(chain.at("0.everstep"), chain.at("0.everstep.part"))
+        half = ("restore", DATA, "--from", chain.at("0.part"), "--format", "qcow2")
+        scene.beta.cli(*half).expect(3, "half an image", "--force")
+        chain.unchanged("half an image")
+        scene.beta.one(*half, "--force")
+        chain.restored(0, "half an image, by force")
+        chain.mend()
+        chain.before, chain.head = served(scene.alpha), head_of(scene.beta)
+        with open(chain.at("1.everstep"), "wb") as file:
+            file.write(b"{")
+        chain.refused(1, 1, chain.at("1.everstep"), "--force and --format")
+        chain.restore(1, "--format", "qcow2").expect(1, "--force and --format")
+        chain.restore(1, "--format", "qcow2", "--force").expect(0)
+        chain.restored(1, "an image whose record is damaged")
+        chain.restore(2, "--format", "raw").expect(2, chain.at(2), "is qcow2")
+        looks_like_an_image(scene, chain)
+
+
+def looks_like_an_image(scene, chain):
+    """A guest writes the head of an image over another file on its disk: nobody opens that file for it."""
+    secret, image = (os.path.join(scene.context.directory, name) for name in ("secret", "image"))
+    with open(secret, "wb") as file:
+        file.write(b"secret" * 100000)
+    run(["qemu-img", "create", "-q", "-f", "qcow2", "-b", secret, "-F", "raw", image, SIZE])
+    handle = connect(scene.alpha.uri("data"))
+    handle.pwrite(read_file(image)[:CLUSTER * 4].ljust(CLUSTER * 4, b"\0"), 0)
+    handle.shutdown()
+    scene.lab.wait_caught_up()
+    key, images = read_point(scene.beta, "head")
+    raw, over = chain.backups.at("like.raw"), chain.backups.at("like")
+    scene.beta.one("backup", DATA, name_of(key), "-o", raw, "--format", "raw")
+    require(read_file(raw) == images["data"], "the raw backup is not the volume")
+    handle = connect(scene.alpha.uri("data"))
+    handle.zero(CLUSTER, SIZE - CLUSTER)
+    handle.shutdown()
+    scene.lab.wait_caught_up()
+    wanted = read_point(scene.beta, "head")[1]
+    scene.beta.one("backup", DATA, "head", "-o", over, "--base", raw)
+    require(chain.backups.content("like") == wanted["data"], "a backup over what looks like an image is not the volume")
+    scene.beta.cli("restore", DATA, "--from", raw, "--format", "qcow2").expect(2, raw, "is raw")
+    for path, content in ((raw, images["data"]), (over, wanted["data"])):
+        scene.beta.one("restore", DATA, "--from", path)
+        same_images(f"restored from {path}", equal_pair(scene, path), {"data": content})
+    with open(raw, "ab") as file:  # QEMU would fill a raw image up to whole sectors
+        file.truncate(SIZE - 100)
+    os.unlink(raw + ".everstep")
+    scene.beta.cli("restore", DATA, "--from", raw, "--format", "raw").expect(3, str(SIZE - 100), str(SIZE))
+
+
 @check("backup_attack.bases_that_changed", 180)
 def bases_that_changed(context):
     """No backup is made over an image that is not any more what its record says."""
@@ -126,3 +186,91 @@ def bases_that_changed(context):
         other.nothing_left(["over", "over.everstep"], "the base was written over")
         scene.beta.cli("restore", DATA, "--from", other.at("over")).expect(3, *says[:3], "--force")
         chain.unchanged("a restore over a base that was written over")
+
+
+SLOW = """
+for word; do
+    case $word in --socket=*) socket=$word ;; --format=*) format=${word#--format=} ;; /*) file=$word ;; esac
+done
+exec $real "$socket" --read-only --object throttle-group,id=slow,x-bps-read=2097152 --image-opts \\
+    "driver=throttle,throttle-group=slow,file.driver=$format,file.file.driver=file,file.file.filename=$file"
+"""
+
+
+class SlowRestore:
+    """A restore from an image that has written a part of it on its branch."""
+
+    def __init__(self, scene, tools, path):
+        self.beta, self.log = scene.beta, os.path.join(scene.context.directory, "restore.log")
+        if os.path.exists(self.log):
+            os.unlink(self.log)
+        tools.become("qemu-nbd", SLOW)
+        argv = [EVERSTEP, "--config", scene.lab.config, "--node", "beta", "restore", DATA, "--from", path]
+        self.child = Child(argv, self.log, tools.env)
+        self.branch = wait_for("a part of the image is on the branch", self.begun, 60)
+        tools.real()
+
+    def begun(self):
+        if not self.child.alive():
+            raise RuntimeError(f"the restore ended: {self.child.tail()}")
+        for one in self.beta.do("exports", GROUP):
+            if one["writable"] and one["lsn"] > one["base_lsn"]:
+                return one
+        return None
+
+    def end(self, code, *says):
+        found = self.child.wait(120)
+        require(found == code, f"restore ended with {found}, wanted {code}: {self.child.tail()}")
+        for word in says:
+            require(word in self.child.tail(), f"restore does not say {word!r}: {self.child.tail()}")
+
+
+@check("backup_attack.restore_from_an_image_cut", 300)
+def restore_from_an_image_cut(context):
+    """The command, the standby or the primary dies while the image is read: nothing has changed, and again it works."""
+    need_qemu()
+    with Scene(context, {"data": SIZE}) as scene:
+        scene.start()
+        handle = connect(scene.alpha.uri("data"))
+        contents = []
+        backups, tools, alpha, beta = Backups(scene), Tools(scene), scene.alpha, scene.beta
+        for name in ("image", "other"):
+            handle.pwrite(scene.random.randbytes(SIZE // 2), SIZE // 4)
+            handle.flush()
+            scene.lab.wait_caught_up()
+            contents.append(read_point(beta, "head")[1]["data"])
+            beta.one("backup", DATA, "head", "-o", backups.at(name))
+        handle.shutdown()
+
+        def ended(when, branch=None):
+            same_images(when, equal_pair(scene, when), {"data": contents[1]})
+            wait_for(f"{when}: no qemu-nbd is left", lambda: not servers_of(backups.directory), 20)
+            if branch:
+                left = [one["id"] for one in beta.do("exports", GROUP)]
+                require(left == [branch["id"]], f"{when}: the exports are {left}, wanted {branch['id']}")
+                beta.one("unexport", branch["id"], "--drop")
+            require(beta.do("exports", GROUP) == [], f"{when}: an export is left")
+            for number, name in enumerate(("image", "other")):
+                beta.one("restore", DATA, "--from", backups.at(name))
+                what = f"{when}, and restored from {name}"
+                same_images(what, equal_pair(scene, what), {"data": contents[number]})
+
+        one = SlowRestore(scene, tools, backups.at("image"))
+        one.child.signal(signal.SIGKILL)
+        one.child.wait()
+        ended("kill -9 of the command", one.branch)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            one = SlowRestore(scene, tools, backups.at("image"))
+            one.child.signal(number)
+            one.end(1, "interrupted")
+            ended(number.name)
+        one = SlowRestore(scene, tools, backups.at("image"))
+        beta.kill9()
+        one.end(1, f"export {one.branch['id']}", f"unexport {one.branch['id']} --drop")
+        beta.start()
+        ended("kill -9 of the standby", one.branch)
+        one = SlowRestore(scene, tools, backups.at("image"))
+        alpha.kill9()
+        one.end(4, f"export {one.branch['id']}", f"unexport {one.branch['id']} --drop")
+        alpha.start()
+        ended("kill -9 of the primary", one.branch)
