@@ -153,6 +153,19 @@ Result<BackupRecord> parse_backup_record(std::string_view text) {
     return out;
 }
 
+// DIR/LINK/.. is where the kernel takes it to be: not always DIR.
+Result<std::string> absolute_file(const std::string& file) {
+    std::error_code error;
+    const auto path = std::filesystem::absolute(file, error);
+    if (error) return status_from_errno(error.value(), "look", file);
+    const auto name = path.filename();
+    if (name.empty() || name == "." || name == "..")
+        return Status(ErrorCode::usage, file + " is a directory; name a file in it");
+    const auto directory = std::filesystem::canonical(path.parent_path(), error);
+    if (error) return status_from_errno(error.value(), "look", path.parent_path().string());
+    return (directory / name).string();
+}
+
 std::string FoundBackup::base_path() const {
     if (record.base.empty()) return {};
     const std::filesystem::path directory = std::filesystem::path(image).parent_path();

@@ -46,6 +46,9 @@ struct BackupRecord {
 // corrupt: it is no such record, and why; version: it is one of a newer format.
 [[nodiscard]] Result<BackupRecord> parse_backup_record(std::string_view text);
 
+// The path from the root, without links to directories in it. usage: it is the path of a directory.
+[[nodiscard]] Result<std::string> absolute_file(const std::string& file);
+
 // A record and its image, which may be missing.
 struct FoundBackup {
     std::string image;  // its path

@@ -97,17 +97,6 @@ struct Job {
     }
 };
 
-Result<std::string> absolute(const std::string& file) {
-    std::error_code error;
-    const auto path = std::filesystem::absolute(file, error).lexically_normal();
-    if (error) return status_from_errno(error.value(), "look", file);
-    if (!path.has_filename())
-        return Status(ErrorCode::usage, file + " is a directory; name a file in it");
-    const auto directory = std::filesystem::canonical(path.parent_path(), error);
-    if (error) return status_from_errno(error.value(), "look", path.parent_path().string());
-    return (directory / path.filename()).string();
-}
-
 Result<Job> job_of(const Invocation& invocation) {
     Job out;
     out.group = argument(invocation, "group");
@@ -116,11 +105,11 @@ Result<Job> job_of(const Invocation& invocation) {
     out.force = !argument(invocation, "force").empty();
     const bool raw = argument(invocation, "format") == "raw";
     out.format = raw ? ImageFormat::raw : ImageFormat::qcow2;
-    const Result<std::string> file = absolute(argument(invocation, "output"));
+    const Result<std::string> file = absolute_file(argument(invocation, "output"));
     if (!file.ok()) return file.status();
     out.file = *file;
     if (const std::string base = argument(invocation, "base"); !base.empty()) {
-        const Result<std::string> named = absolute(base);
+        const Result<std::string> named = absolute_file(base);
         if (!named.ok()) return named.status();
         out.base = *named;
     }

@@ -87,11 +87,11 @@ bool is_half(const std::string& file) {
 
 // What the record beside it says of it, or the words of the command.
 Result<Image> image_of(const Invocation& invocation, const std::string& volume) {
-    std::error_code error;
-    const auto path = std::filesystem::absolute(argument(invocation, "from"), error);
-    if (error) return status_from_errno(error.value(), "find", argument(invocation, "from"));
+    const Result<std::string> file = absolute_file(argument(invocation, "from"));
+    if (!file.ok()) return file.status();
     const bool force = !argument(invocation, "force").empty();
-    Image image{path.lexically_normal().string(), ImageFormat::raw, force};
+    Image image{*file, ImageFormat::raw, force};
+    std::error_code error;
     if (!std::filesystem::is_regular_file(image.file, error) &&
         !std::filesystem::is_block_file(image.file, error))
         return Status(ErrorCode::not_found, image.file + ": there is no such file");

@@ -223,6 +223,21 @@ TEST_F(Backups, WhatIsRefusedLeavesNothing) {
     expect_only({});
 }
 
+TEST_F(Backups, LinksAreFollowedAsTheKernelDoes) {
+    const ServedFile seven(world_.directory.path() + "/7", first_);
+    steps_.uris = {{"step:7", seven.uri()}};
+    std::filesystem::create_directories(world_.directory.path() + "/real/deep");
+    std::filesystem::create_directory_symlink(world_.directory.path() + "/real/deep", at("link"));
+    ASSERT_EQ(run({"db", "step:7", "-o", at("link/../a")}), 0) << world_.err;
+    EXPECT_EQ(flat(world_.directory.path() + "/real/a"), first_);
+    EXPECT_EQ(read_backup(world_.directory.path() + "/real/a")->record.point.lsn, Lsn(7));
+    ASSERT_EQ(run({"db", "step:7", "-o", at("b"), "--base", at("link/../a")}), 0) << world_.err;
+    EXPECT_EQ(flat(at("b")), first_);
+    expect_only({"b", "b.everstep", "link"});
+    EXPECT_EQ(run({"db", "step:7", "-o", at("link/..")}), 2);
+    EXPECT_EQ(run({"db", "step:7", "-o", at("link/")}), 2);
+}
+
 TEST_F(Backups, ExportsThatCannotBeEndedAreNamed) {
     const ServedFile seven(world_.directory.path() + "/7", first_);
     steps_.uris = {{"step:7", seven.uri()}};
