@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <functional>
@@ -220,6 +221,22 @@ TEST_F(Backups, WhatIsRefusedLeavesNothing) {
     EXPECT_EQ(run({"db", "step:7", "-o", at("a"), "--since", "step:5"}), 3);
     EXPECT_EQ(run({"db", "step:7", "-o", at("a"), "--since", "last"}), 1);
     expect_said({"there is none at all"});
+    expect_only({});
+}
+
+TEST_F(Backups, AnImageThatIsTooShortIsNone) {
+    const ServedFile seven(world_.directory.path() + "/7", first_);  // ends with zeroes
+    steps_.uris = {{"step:7", seven.uri()}};
+    const std::string tools = world_.directory.path() + "/tools";
+    const std::string path = std::getenv("PATH");
+    std::filesystem::create_directory(tools);
+    std::ofstream(tools + "/qemu-img")
+        << "#!/bin/sh\nexec " << *find_tool(kQemuImg) << " create -q -f raw \"$5\" 1M\n";
+    std::filesystem::permissions(tools + "/qemu-img", std::filesystem::perms::owner_all);
+    ::setenv("PATH", (tools + ":" + path).c_str(), 1);
+    EXPECT_EQ(run({"db", "step:7", "-o", at("a"), "--format", "raw"}), 1);
+    ::setenv("PATH", path.c_str(), 1);
+    expect_said({at("a.part"), "1048576 bytes", "3145728"});
     expect_only({});
 }
 

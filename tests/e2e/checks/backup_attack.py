@@ -1,17 +1,20 @@
 """Attacks on backups: images that were cut, damaged, moved or written over are not relied on without a word."""
 
 import os
+import random
 import shutil
 import signal
+import threading
 
 from checks.backup import CLUSTER, DATA, SIZE, Backups, Tools, change, need_qemu, servers_of
 from checks.restore import equal_pair, head_of, served
-from everstep_lab.base import Child, require, run, wait_for
+from everstep_lab.base import Child, Failed, require, run, wait_for
 from everstep_lab.model import name_of, same_images
 from everstep_lab.nbdio import connect, read_file, read_point
 from everstep_lab.nodes import EVERSTEP, GROUP
 from everstep_lab.registry import check
 from everstep_lab.scene import Scene
+from everstep_lab.workload import Profile, all_succeeded
 
 
 def cut(path, count):
@@ -274,3 +277,64 @@ def restore_from_an_image_cut(context):
         one.end(4, f"export {one.branch['id']}", f"unexport {one.branch['id']} --drop")
         alpha.start()
         ended("kill -9 of the primary", one.branch)
+
+
+@check("backup_attack.while_writing", 300, 1200)
+def while_writing(context):
+    """Whole and incremental backups of any two steps, while writes arrive and the replica goes back and forth."""
+    need_qemu()
+    size = (6 << 20) + 7 * 512  # the last cluster is a part of one, and so is its last block
+    with Scene(context, {"data": size, "logs": 1 << 20}) as scene:
+        scene.start()
+        scene.write(30)
+        scene.settle()
+        backups, beta, made = Backups(scene), scene.beta, {}
+        work = scene.workload(3, 8, profile=Profile(data=5, zero=2, discard=2, flush=1, hot=0.3, sectors_max=3000))
+        work.start(pace=150)
+        moves = Moves(scene)
+        try:
+            for number in range(context.count(16, 120)):
+                newest = beta.status()["positions"]["durable"]
+                point = scene.random.choice(("head", f"step:{scene.random.randrange(newest + 1)}"))
+                words = ["--format", "raw"] if number % 5 == 0 else []
+                if number % 5 in (2, 3, 4):
+                    words = ["--base", backups.at(scene.random.choice(list(made)))]
+                made[str(number)] = beta.one("backup", DATA, point, "-o", backups.at(str(number)), *words)
+        finally:
+            moves.stop()
+            work.stop()
+        all_succeeded(work.ops())
+        require(moves.count > 2, "the replica did not move: nothing is tested")
+        beta.one("resume", GROUP)
+        scene.settle()
+        for name, body in made.items():
+            require(body["size"] == size, f"backup {name} says {body}")
+            backups.check(name, scene.model.image((body["timeline"], body["lsn"]))["data"], body["format"])
+        require(beta.do("exports", GROUP) == [], "exports are left")
+        context.say(f"{len(made)} backups over {moves.count} moves, {scene.model.head[1]} steps")
+
+
+class Moves:
+    """The standby's replica, back to any step and live again, until it is stopped."""
+
+    def __init__(self, scene):
+        self.node, self.random, self.count = scene.beta, random.Random(scene.context.seed), 0
+        self.over, self.failure = threading.Event(), None
+        self.thread = threading.Thread(target=self.run)
+        self.thread.start()
+
+    def run(self):
+        try:
+            while not self.over.is_set():
+                newest = self.node.status()["positions"]["durable"]
+                self.node.one("rewind", GROUP, f"step:{self.random.randrange(newest + 1)}")
+                self.node.one("resume", GROUP)
+                self.count += 1
+        except Failed as error:
+            self.failure = error
+
+    def stop(self):
+        self.over.set()
+        self.thread.join()
+        if self.failure:
+            raise self.failure
