@@ -338,3 +338,44 @@ class Moves:
         self.thread.join()
         if self.failure:
             raise self.failure
+
+
+@check("backup_attack.history_goes_meanwhile", 240)
+def history_goes_meanwhile(context):
+    """The steps of a backup stay until it is whole, however much is written; one over a step that went is refused."""
+    need_qemu()
+    with Scene(context, {"data": SIZE}, **{"history.keep_bytes": "6MiB"}) as scene:
+        scene.start()
+        backups, tools, beta = Backups(scene), Tools(scene), scene.beta
+        keys = [change(scene, 40)]
+        backups.make("full", keys[0])
+        keys.append(change(scene, 40))
+        go, part = os.path.join(context.directory, "go"), backups.at("next.part")
+        os.mkfifo(go)
+        tools.become("qemu-nbd", f"read -r nothing <{go}")
+        argv = [EVERSTEP, "--config", scene.lab.config, "--node", "beta", "backup", DATA, name_of(keys[1]), "-o",
+                backups.at("next"), "--since", "last"]
+        child = Child(argv, os.path.join(context.directory, "next.log"), tools.env)
+        wait_for("the image is made", lambda: os.path.exists(part) and os.stat(part).st_size > 0, 30)
+        write_past(scene, keys[1])
+        require(beta.status()["history"]["oldest"] <= keys[0][1], "a step that is held has left history")
+        with open(go, "w", encoding="utf-8") as fifo:
+            fifo.write("on\n")
+        require(child.wait(60) == 0, f"the backup ended: {child.tail()}")
+        backups.check("next", scene.model.image(keys[1])["data"])
+        backups.nothing_left(["full", "full.everstep", "next", "next.everstep"], "whole")
+        wait_for("the held steps go", lambda: beta.status()["history"]["oldest"] > keys[1][1], 60)
+        for words, says in ((("--since", "last"), ["the base", backups.at("next")]),
+                            (("--since", name_of(keys[0])), ["--since"])):
+            backups.cli("late", "head", *words).expect(3, *says)
+            backups.nothing_left(["full", "full.everstep", "next", "next.everstep"], f"refused {words}")
+
+
+def write_past(scene, key):
+    """Writes until what lies behind a step is far more than history may be."""
+    handle = connect(scene.alpha.uri("data"))
+    for _ in range(24):
+        handle.pwrite(scene.random.randbytes(1 << 20), scene.random.randrange(SIZE // CLUSTER - 16) * CLUSTER)
+    handle.shutdown()
+    scene.lab.wait_caught_up()
+    require(scene.beta.status()["history"]["head"] >= key[1] + 24, "nothing was written")
