@@ -1,7 +1,9 @@
 #include "cli/backup_chain.hpp"
 
 #include <fmt/format.h>
+#include <sys/stat.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
@@ -15,6 +17,7 @@ using Json = nlohmann::json;
 
 constexpr int kCorruptions = 2;  // of qemu-img check
 constexpr int kOnlyLeaks = 3;
+constexpr ByteCount kGrain{4096};  // what is looked at for holes
 
 Result<std::vector<ChainImage>> parse_chain(const std::string& text, const std::string& file) {
     const Status damaged(ErrorCode::io, file + ": qemu-img info tells of no images");
@@ -104,18 +107,55 @@ Status check_tables(const std::vector<ChainImage>& chain) {
     return {};
 }
 
-Status check_below(const FoundBackup& base, const std::string& file) {
-    const auto chain = image_chain(base.image, base.record.image_format);
+std::chrono::nanoseconds last_change(const std::vector<ChainImage>& chain) {
+    std::chrono::nanoseconds last{0};
+    for (const ChainImage& image : chain) {
+        struct stat seen {};
+        if (::stat(image.file.c_str(), &seen) != 0) continue;
+        last = std::max(last, std::chrono::seconds(seen.st_mtim.tv_sec) +
+                                  std::chrono::nanoseconds(seen.st_mtim.tv_nsec));
+    }
+    return last;
+}
+
+Status compare_with_step(const FoundBackup& image, NbdDisk& step,
+                         const CopyPlan::OnProgress& on_progress) {
+    Result<ImageServer> server =
+        ImageServer::start(image.image, image.record.image_format, ImageServer::Access::read);
+    if (!server.ok()) return server.status();
+    Result<NbdDisk> held = server->connect();
+    if (!held.ok()) return held.status();
+    if (held->size() != step.size())
+        return {ErrorCode::refused,
+                fmt::format("{} has {} bytes, and the volume {}; make a full backup", image.image,
+                            held->size().value(), step.size().value())};
+    CopyPlan plan;
+    plan.grain = kGrain;
+    plan.only_compare = true;
+    plan.on_progress = on_progress;
+    Result<std::vector<DiskExtent>> extents = data_of_both(*held, step, kGrain);
+    if (!extents.ok()) return server->explained(extents.status());
+    plan.extents = std::move(*extents);
+    const Status compared = copy_blocks(*held, step, plan).status();
+    if (compared.ok()) return {};
+    if (compared.code() != ErrorCode::refused) return server->explained(compared);
+    return {compared.code(),
+            fmt::format("{} does not hold {} any more, something wrote to it: {}; make a full "
+                        "backup",
+                        image.image, step_text(image.record.point), compared.message())};
+}
+
+Result<std::vector<ChainImage>> check_below(const FoundBackup& base, const std::string& file) {
+    auto chain = image_chain(base.image, base.record.image_format);
     if (!chain.ok()) return chain.status().with_context(file + ": over " + base.image);
     for (const ChainImage& one : *chain) {
         if (!is_same_file(one.file, file)) continue;
-        return {
-            ErrorCode::refused,
-            fmt::format("{} is what the new backup would lie over; write to another file", file)};
+        return Status(ErrorCode::refused,
+                      file + " is what the new backup would lie over; write to another file");
     }
     const Status records = check_records(*chain);
-    if (records.ok()) return {};
-    return {records.code(), records.message() + "; make a full backup"};
+    if (records.ok()) return chain;
+    return Status(records.code(), records.message() + "; make a full backup");
 }
 
 }  // namespace everstep::cli

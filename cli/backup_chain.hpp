@@ -6,6 +6,7 @@
 #pragma once
 
 #include "cli/backup_record.hpp"
+#include "cli/block_copy.hpp"
 
 namespace everstep::cli {
 
@@ -26,8 +27,16 @@ struct ChainImage {
 // image; io: it cannot be checked.
 [[nodiscard]] Status check_tables(const std::vector<ChainImage>& chain);
 
-// refused: what check_records() says, or `file` is one of those that the base lies over. io: one of
-// them cannot be opened.
-[[nodiscard]] Status check_below(const FoundBackup& base, const std::string& file);
+// The base and all below it. refused: what check_records() says, or `file` is one of them. io: one
+// of them cannot be opened.
+[[nodiscard]] Result<std::vector<ChainImage>> check_below(const FoundBackup& base,
+                                                          const std::string& file);
+
+// When one of the files was changed last, since 1970; those that are none are passed over.
+[[nodiscard]] std::chrono::nanoseconds last_change(const std::vector<ChainImage>& chain);
+// Reads all of both. refused: the image does not hold what `step` serves, its own step; io; closed:
+// interrupted.
+[[nodiscard]] Status compare_with_step(const FoundBackup& image, NbdDisk& step,
+                                       const CopyPlan::OnProgress& on_progress);
 
 }  // namespace everstep::cli

@@ -120,6 +120,8 @@ std::string backup_record_text(const BackupRecord& record) {
     value.set("since", record.since ? point_value(*record.since) : Value());
     value.set("base", record.base.empty() ? Value() : Value(record.base));
     if (record.bytes != ByteCount(0)) value.set("bytes", record.bytes.value());
+    if (record.changed.count() > 0)
+        value.set("changed", static_cast<std::uint64_t>(record.changed.count()));
     return json_text(value) + '\n';
 }
 
@@ -150,6 +152,9 @@ Result<BackupRecord> parse_backup_record(std::string_view text) {
     std::uint64_t bytes = 0;
     if (!field(json, "bytes").is_null()) EVERSTEP_TRY(take_number(json, "bytes", bytes));
     out.bytes = ByteCount(bytes);
+    std::uint64_t changed = 0;
+    if (!field(json, "changed").is_null()) EVERSTEP_TRY(take_number(json, "changed", changed));
+    out.changed = std::chrono::nanoseconds(changed);
     return out;
 }
 

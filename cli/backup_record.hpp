@@ -1,16 +1,19 @@
 // What a backup says of itself: the file FILE.everstep beside the image FILE. One JSON object:
 //   {"format":1,"group","volume","size","timeline","lsn","time","made","image_format","since",
-//    "base","bytes"}
+//    "base","bytes","changed"}
 // size: of the volume, in bytes. timeline (32 hex digits), lsn, time: the step that the image
 // holds; time is null where it is not known. made: when the backup was. image_format: "raw" or
 // "qcow2". An incremental one has since: {"timeline","lsn"}, and base: the image that it lies over,
 // relative to the directory of FILE where it lies there; a full one has null in both. bytes: how
-// long FILE is, so that one that was cut is known; missing where it is not known. Other keys are
-// passed over; a format that is not 1 is refused.
+// long FILE is, so that one that was cut is known. changed: when FILE, or what it lies over, was
+// changed last, as the file system tells it, in nanoseconds since 1970: an image of another time
+// may hold something else by now. Both may be missing: not known. Other keys are passed over; a
+// format that is not 1 is refused.
 //
 // Thread: any. What is read is hostile: length, types and ranges are checked.
 #pragma once
 
+#include <chrono>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -36,9 +39,10 @@ struct BackupRecord {
     std::string time;  // RFC 3339; empty: not known
     std::string made;
     ImageFormat image_format = ImageFormat::qcow2;
-    std::optional<Point> since;  // of an incremental one
-    std::string base;            // empty: a full one
-    ByteCount bytes;             // of the file; 0: not known
+    std::optional<Point> since;           // of an incremental one
+    std::string base;                     // empty: a full one
+    ByteCount bytes;                      // of the file; 0: not known
+    std::chrono::nanoseconds changed{0};  // since 1970; 0: not known
     bool operator==(const BackupRecord&) const = default;
 };
 

@@ -64,7 +64,8 @@ class Pieces {
         : from_(from),
           extents_(plan.extents),
           grain_(plan.grain.value()),
-          knows_holes_(nbd_can_meta_context(from.handle(), LIBNBD_CONTEXT_BASE_ALLOCATION) == 1) {}
+          knows_holes_(!plan.only_compare &&
+                       nbd_can_meta_context(from.handle(), LIBNBD_CONTEXT_BASE_ALLOCATION) == 1) {}
 
     // Nothing: the end.
     [[nodiscard]] Result<std::optional<Piece>> next() {
@@ -234,7 +235,7 @@ class Copy {
         slot.pending = 1;
         copied_.read = copied_.read + slot.piece.length;
         EVERSTEP_TRY(read(from_, slot, slot.data.data()));
-        if (!plan_.skip_equal) return {};
+        if (!plan_.skip_equal && !plan_.only_compare) return {};
         slot.there.resize(slot.piece.length);
         ++slot.pending;
         return read(to_, slot, slot.there.data());
@@ -259,6 +260,7 @@ class Copy {
     [[nodiscard]] Status write(Slot& slot) {
         if (slot.error != 0)
             return failed(from_, fmt::format("read at {}", slot.piece.offset), slot.error);
+        if (plan_.only_compare) return compare(slot);
         slot.state = Slot::State::writing;
         const std::uint64_t length = slot.piece.length;
         const auto block_at = [&](std::uint64_t at) {
@@ -273,6 +275,17 @@ class Copy {
             at = end;
         }
         return {};
+    }
+
+    [[nodiscard]] Status compare(Slot& slot) {
+        slot.state = Slot::State::writing;  // nothing
+        const auto differ =
+            std::mismatch(slot.data.begin(), slot.data.end(), slot.there.begin()).first;
+        if (differ == slot.data.end()) return {};
+        return {ErrorCode::refused,
+                fmt::format(
+                    "{} and {} differ at byte {}", from_.name(), to_.name(),
+                    slot.piece.offset + static_cast<std::uint64_t>(differ - slot.data.begin()))};
     }
 
     [[nodiscard]] Status data(Slot& slot, std::uint64_t at, std::uint64_t length) {
@@ -441,6 +454,15 @@ Result<std::vector<DiskExtent>> data_extents(NbdDisk& disk, ByteCount grain) {
         else
             out.push_back({ByteOffset((*piece)->offset), ByteCount((*piece)->length)});
     }
+}
+
+Result<std::vector<DiskExtent>> data_of_both(NbdDisk& a, NbdDisk& b, ByteCount grain) {
+    Result<std::vector<DiskExtent>> extents = data_extents(a, grain);
+    if (!extents.ok()) return extents;
+    const Result<std::vector<DiskExtent>> others = data_extents(b, grain);
+    if (!others.ok()) return others;
+    extents->insert(extents->end(), others->begin(), others->end());
+    return in_blocks(std::move(*extents), grain, a.size());
 }
 
 Result<Copied> copy_blocks(NbdDisk& from, NbdDisk& to, const CopyPlan& plan) {

@@ -55,8 +55,10 @@ struct CopyPlan {
     ByteCount grain;                  // a block of zeroes is no data
     bool write_zeroes = false;        // the target does not read as zeroes already
     bool skip_equal = false;          // data that the target holds already is not written
+    bool only_compare = false;        // nothing is written; ends where they differ
     // Bytes of the extents that are done, some times a second. An error ends the copy.
-    std::function<Status(ByteCount done, ByteCount total)> on_progress;
+    using OnProgress = std::function<Status(ByteCount done, ByteCount total)>;
+    OnProgress on_progress;
 };
 struct Copied {
     ByteCount read;     // bytes that were asked of the source: no holes
@@ -65,7 +67,11 @@ struct Copied {
 // Where it may hold something but zeroes, in blocks of `grain`. io; closed: interrupted.
 [[nodiscard]] Result<std::vector<DiskExtent>> data_extents(NbdDisk& disk, ByteCount grain);
 
-// io, no_space: with the disk's name, what was done, and where; closed: interrupted. Then both
+// The same of two disks of one size: where one of them may.
+[[nodiscard]] Result<std::vector<DiskExtent>> data_of_both(NbdDisk& a, NbdDisk& b, ByteCount grain);
+
+// io, no_space: with the disk's name, what was done, and where; closed: interrupted; refused: they
+// differ, where only that was asked, and where. Then both
 // connections are ended, and the target holds some of it. Nothing is durable before flush().
 [[nodiscard]] Result<Copied> copy_blocks(NbdDisk& from, NbdDisk& to, const CopyPlan& plan);
 

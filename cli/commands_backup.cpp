@@ -176,11 +176,13 @@ Status take_extents(const Value& body, const std::string& volume, std::vector<Di
     return {};
 }
 
-Result<ByteCount> bytes_of(const std::string& file) {
+// What the finished file is, by its length and time.
+Status note_file(BackupRecord& record, const std::string& file) {
     std::error_code error;
-    const std::uint64_t bytes = std::filesystem::file_size(file, error);
+    record.bytes = ByteCount(std::filesystem::file_size(file, error));
     if (error) return status_from_errno(error.value(), "look", file);
-    return ByteCount(bytes);
+    record.changed = last_change({{file, "", record.size}});
+    return {};
 }
 
 // What of the volume is to be looked at.
@@ -232,6 +234,15 @@ struct Work {
     std::vector<DiskExtent> extents;
 };
 
+CopyPlan::OnProgress shown_by(Progress& progress) {
+    return [&progress](ByteCount done, ByteCount total) {
+        Value amount = Value::map();
+        amount.set("done", done.value()).set("total", total.value());
+        progress.take(Value::map().set("progress", amount.set("unit", "bytes")));
+        return Status();
+    };
+}
+
 Result<Copied> write_image(const Work& work, NbdDisk& from, const std::string& part,
                            Progress& progress) {
     const bool raw = work.job.format == ImageFormat::raw;
@@ -252,12 +263,7 @@ Result<Copied> write_image(const Work& work, NbdDisk& from, const std::string& p
     plan.extents = in_blocks(work.extents, grain, work.record.size);
     plan.grain = grain;
     plan.write_zeroes = work.base.has_value();
-    plan.on_progress = [&](ByteCount done, ByteCount total) {
-        Value amount = Value::map();
-        amount.set("done", done.value()).set("total", total.value());
-        progress.take(Value::map().set("progress", amount.set("unit", "bytes")));
-        return Status();
-    };
+    plan.on_progress = shown_by(progress);
     const Result<Copied> copied = copy_blocks(from, *to, plan);
     if (!copied.ok()) return server->explained(copied.status());
     if (const Status flushed = to->flush(); !flushed.ok()) return server->explained(flushed);
@@ -322,6 +328,7 @@ struct HeldBase {
     FoundBackup found;
     RecordLock lock;
     HeldExport step;
+    std::chrono::nanoseconds changed;  // last_change() of it and all below
 };
 
 Result<HeldBase> hold_base(const HistoryNode& node, const Job& job, const HeldExport& step) {
@@ -334,14 +341,25 @@ Result<HeldBase> hold_base(const HistoryNode& node, const Job& job, const HeldEx
     const Result<FoundBackup> again = read_backup(base->image);
     if (!again.ok() || again->record != base->record)
         return Status(ErrorCode::busy, base->image + " has just become another backup; try again");
-    EVERSTEP_TRY(check_below(*base, job.file));
+    const auto chain = check_below(*base, job.file);
+    if (!chain.ok()) return chain.status();
     if (!since) {
         Result<HeldExport> held =
             export_of(node, job, step.volume, point_expression(base->record.point));
         if (!held.ok()) return held.status().with_context("the base " + base->image);
         since.emplace(std::move(*held));
     }
-    return HeldBase{std::move(*base), std::move(*lock), std::move(*since)};
+    return HeldBase{std::move(*base), std::move(*lock), std::move(*since), last_change(*chain)};
+}
+
+// A guest may have been booted from it, or it was only copied.
+Status check_content(const HeldBase& base, Progress& progress) {
+    if (base.changed == base.found.record.changed) return {};
+    Result<NbdDisk> step =
+        NbdDisk::open(base.step.uri, fmt::format("{} (for {})", base.step.name(), base.found.image),
+                      base.step.description);
+    if (!step.ok()) return step.status();
+    return compare_with_step(base.found, *step, shown_by(progress));
 }
 
 Result<Value> make_backup(const HistoryNode& node, const Job& job, const std::string& volume,
@@ -370,6 +388,7 @@ Result<Value> make_backup(const HistoryNode& node, const Job& job, const std::st
         record.since = base->found.record.point;
         record.base = base_name(job, base->found);
         EVERSTEP_TRY(file->note(step->line() + base->step.line()));
+        EVERSTEP_TRY(check_content(*base, progress));
     }
     Result<NbdDisk> from = NbdDisk::open(
         step->uri, fmt::format("{} (for {})", step->name(), job.file), step->description);
@@ -387,9 +406,8 @@ Result<Value> make_backup(const HistoryNode& node, const Job& job, const std::st
     EVERSTEP_TRY(check_not_interrupted());
     Status ended = step->end();  // first, for publish() takes the note of them away
     if (base && ended.ok()) ended = base->step.end();
-    const Result<ByteCount> bytes = bytes_of(file->part());
-    if (!bytes.ok()) return bytes.status();
-    record.bytes = *bytes;
+    EVERSTEP_TRY(note_file(record, file->part()));
+    if (base) record.changed = std::max(record.changed, base->changed);
     EVERSTEP_TRY(file->publish(record));
     if (!ended.ok()) return ended.with_context(job.file + " is whole");
     return backup_value(work, *copied);

@@ -164,13 +164,10 @@ Status copy_image(const Image& image, const Value& branch, Progress& progress) {
                 fmt::format("{} has {} bytes, and the volume {}", image.file,
                             disk_bytes(image, *from).value(), to->size().value())};
     // Where both are zeroes nothing is to be done.
-    Result<std::vector<DiskExtent>> extents = data_extents(*from, kGrain);
+    Result<std::vector<DiskExtent>> extents = data_of_both(*from, *to, kGrain);
     if (!extents.ok()) return server->explained(extents.status());
-    const Result<std::vector<DiskExtent>> there = data_extents(*to, kGrain);
-    if (!there.ok()) return there.status();
-    extents->insert(extents->end(), there->begin(), there->end());
     CopyPlan plan;
-    plan.extents = in_blocks(std::move(*extents), kGrain, to->size());
+    plan.extents = std::move(*extents);
     plan.grain = kGrain;
     plan.write_zeroes = plan.skip_equal = true;
     plan.on_progress = [&](ByteCount done, ByteCount total) {

@@ -29,6 +29,10 @@ std::string content(const std::string& path) {
     return {std::istreambuf_iterator<char>(in), {}};
 }
 
+void put(const std::string& path, const std::string& bytes) {
+    std::ofstream(path, std::ios::binary | std::ios::trunc) << bytes;
+}
+
 // A raw file, served to whoever comes until it goes.
 class ServedFile {
   public:
@@ -298,6 +302,28 @@ TEST_F(Backups, TheExportOfAnotherMachineIsNotTakenForTheOneHere) {
     expect_only({});
     steps_.description = "everstep export 1 of db on beta";
     EXPECT_EQ(run({"db", "step:7", "-o", at("a")}), 0) << world_.err;
+}
+
+// A guest that was booted from it, or qemu-img commit: its record does not know of that.
+TEST_F(Backups, ABaseThatSomethingWroteToIsRefused) {
+    const ServedFile seven(world_.directory.path() + "/7", first_);
+    const ServedFile nine(world_.directory.path() + "/9", second_);
+    steps_.uris = {{"step:7", seven.uri()}, {"step:9", nine.uri()}};
+    ASSERT_EQ(run({"db", "step:7", "-o", at("a")}), 0) << world_.err;
+    ASSERT_EQ(run({"db", "step:9", "-o", at("b"), "--since", "last"}), 0) << world_.err;
+    const std::string whole = content(at("a"));
+    const auto wrote = tool_output({"qemu-io", "qemu-utils"},
+                                   {"-f", "qcow2", "-c", "write -P 7 602112 512", at("a")});
+    ASSERT_TRUE(wrote.ok()) << wrote.status().message();
+    for (const char* base : {"a", "b"}) {  // b lies over a, in which the other byte shows
+        EXPECT_EQ(run({"db", "step:9", "-o", at("c"), "--base", at(base)}), 3);
+        expect_said({at(base) + " does not hold step", "differ at byte 602112", "full backup"});
+    }
+    put(at("a"), whole);  // of another time, as a copy is
+    EXPECT_EQ(run({"db", "step:9", "-o", at("c"), "--base", at("a")}), 0) << world_.err;
+    EXPECT_EQ(flat(at("c")), second_);
+    EXPECT_EQ(run({"db", "step:9", "-o", at("d"), "--since", "last"}), 0) << world_.err;
+    EXPECT_EQ(flat(at("d")), second_);
 }
 
 TEST_F(Backups, ABaseIsNotWrittenOverWhileAnotherIsMadeOverIt) {
