@@ -40,6 +40,11 @@ class Chain:
     def at(self, number):
         return self.backups.at(str(number))
 
+    def same(self):
+        """The place of a cluster that all three hold alike."""
+        return next(at for at in range(0, SIZE, CLUSTER)
+                    if len({content[at:at + CLUSTER] for content in self.contents}) == 1)
+
     def mend(self):
         shutil.rmtree(self.backups.directory)
         shutil.copytree(self.pristine, self.backups.directory)
@@ -177,6 +182,16 @@ def bases_that_changed(context):
             refused(number, 3, chain.at(0), "is cut", "full backup")
             cut(chain.at(1), 100)
             refused(number, 3, chain.at(1), "is cut", "full backup")
+        for number in (2, 1, 0):
+            with open(chain.at(0), "r+b") as file:  # a guest that was booted from it
+                file.seek(chain.same())
+                file.write(b"guest")
+            refused(number, 3, chain.at(number), "does not hold step", "differ at byte", "full backup")
+        for name in names:
+            os.utime(chain.at(name))  # they were only copied
+        chain.backups.make("new", scene.model.head, "--since", name_of(chain.keys[2]))
+        chain.backups.check("new", scene.model.image(scene.model.head)["data"])
+        chain.mend()
         # From another directory nobody sees that something lies over what is written over.
         other = Backups(scene, "other")
         other.make("over", chain.keys[2], "--base", chain.at(0))
