@@ -49,6 +49,11 @@ Status write_all(int fd, const std::string& text, const std::string& path) {
     return {};
 }
 
+bool is_there(const std::string& path) {
+    struct stat seen {};
+    return ::lstat(path.c_str(), &seen) == 0;
+}
+
 Status check_place(const std::string& file, bool force) {
     struct stat seen {};
     for (const std::string& one : {file, record_of(file)}) {
@@ -144,8 +149,17 @@ BackupFile::~BackupFile() {
 
 Result<BackupFile> BackupFile::begin(const std::string& file, bool force) {
     EVERSTEP_TRY(check_place(file, force));
-    const Result<int> lock = lock_file(record_of(file) + ".part");
+    const std::string lock_path = record_of(file) + ".part";
+    const bool was_left = is_there(lock_path);
+    const Result<int> lock = lock_file(lock_path);
     if (!lock.ok()) return lock.status();
+    if (!was_left && is_there(file + ".part")) {
+        ::unlink(lock_path.c_str());
+        ::close(*lock);
+        return Status(ErrorCode::refused, file +
+                                              ".part is there, and no backup has left it: move "
+                                              "it away, or name another file");
+    }
     BackupFile out(file, *lock);
     out.left_.resize(kRecordBytesMax);
     const ssize_t count = ::pread(*lock, out.left_.data(), out.left_.size(), 0);

@@ -42,7 +42,8 @@ class RecordLock {
 class BackupFile {
   public:
     // `file`: its absolute path. Makes FILE.part anew, empty, mode 0600. refused: FILE is there,
-    // without `force`, or is no file; busy: another backup writes it, or is made over it.
+    // without `force`, or is no file, or FILE.part is there and is no backup's; busy: another
+    // backup writes it, or is made over it.
     [[nodiscard]] static Result<BackupFile> begin(const std::string& file, bool force);
     BackupFile(BackupFile&& other) noexcept;
     BackupFile& operator=(BackupFile&&) = delete;

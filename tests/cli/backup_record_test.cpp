@@ -295,6 +295,13 @@ TEST_F(Bases, FilesOfBackupsAreWholeOrNotThere) {
     expect_named(BackupFile::begin(at("none/x"), false).status(), ErrorCode::not_found, {"none/x"});
 }
 
+TEST_F(Bases, AFileOfSomebodyElseIsNotRemoved) {
+    put(at("a.part"), "mine");
+    expect_named(BackupFile::begin(at("a"), true).status(), ErrorCode::refused, {at("a.part")});
+    EXPECT_EQ(content(at("a.part")), "mine");
+    EXPECT_EQ(std::distance(std::filesystem::directory_iterator(directory_.path()), {}), 1);
+}
+
 TEST(Steps, HaveTheNameOfTheTimelineThatWroteThem) {
     const std::string first(32, '1');
     const std::string second(32, '2');
