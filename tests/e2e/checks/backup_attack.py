@@ -292,6 +292,12 @@ def restore_from_an_image_cut(context):
         one.end(4, f"export {one.branch['id']}", f"unexport {one.branch['id']} --drop")
         alpha.start()
         ended("kill -9 of the primary", one.branch)
+        alpha.kill9()
+        beta.one("takeover", GROUP, "--force")
+        scene.lab.wait_serving(beta)
+        for number, name in enumerate(("image", "other")):
+            beta.one("restore", DATA, "--from", backups.at(name))
+            same_images(f"a promoted node, restored from {name}", served(beta), {"data": contents[number]})
 
 
 @check("backup_attack.while_writing", 300, 1200)
