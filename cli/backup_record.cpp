@@ -171,6 +171,13 @@ Result<std::string> absolute_file(const std::string& file) {
     return (directory / name).string();
 }
 
+std::string real_image(const std::string& image) {
+    std::error_code error;
+    if (!std::filesystem::is_symlink(image, error)) return image;
+    const auto real = std::filesystem::canonical(image, error);
+    return error ? image : real.string();
+}
+
 std::string FoundBackup::base_path() const {
     if (record.base.empty()) return {};
     const std::filesystem::path directory = std::filesystem::path(image).parent_path();
@@ -195,7 +202,8 @@ Result<FoundBackups> find_backups(const std::string& directory) {
     for (; !error && entry != std::filesystem::directory_iterator(); entry.increment(error)) {
         const std::string path = entry->path().string();
         if (!path.ends_with(kRecordSuffix)) continue;
-        Result<FoundBackup> one = read_backup(path.substr(0, path.size() - kRecordSuffix.size()));
+        Result<FoundBackup> one =
+            read_backup(real_image(path.substr(0, path.size() - kRecordSuffix.size())));
         if (one.ok())
             found.good.push_back(std::move(*one));
         else
@@ -204,6 +212,10 @@ Result<FoundBackups> find_backups(const std::string& directory) {
     if (error) return status_from_errno(error.value(), "read", directory);
     std::sort(found.good.begin(), found.good.end(),
               [](const FoundBackup& a, const FoundBackup& b) { return a.image < b.image; });
+    const auto twice =
+        std::unique(found.good.begin(), found.good.end(),
+                    [](const FoundBackup& a, const FoundBackup& b) { return a.image == b.image; });
+    found.good.erase(twice, found.good.end());
     std::sort(found.bad.begin(), found.bad.end());
     return found;
 }

@@ -53,6 +53,10 @@ struct BackupRecord {
 // The path from the root, without links to directories in it. usage: it is the path of a directory.
 [[nodiscard]] Result<std::string> absolute_file(const std::string& file);
 
+// What a link leads to, where it leads to something; else the image itself. A link may lead to
+// another image tomorrow, and what lies over one would go with it.
+[[nodiscard]] std::string real_image(const std::string& image);
+
 // A record and its image, which may be missing.
 struct FoundBackup {
     std::string image;  // its path
@@ -67,7 +71,8 @@ struct FoundBackups {
     std::vector<FoundBackup> good;  // by path
     std::vector<std::string> bad;   // records that cannot be read, "PATH: why"
 };
-// Those whose records lie in this directory. io: it cannot be read.
+// Those whose records lie in this directory, each once: a link there is what it leads to. io: it
+// cannot be read.
 [[nodiscard]] Result<FoundBackups> find_backups(const std::string& directory);
 
 // "t:HEX@step:N", which every command takes.

@@ -111,7 +111,7 @@ Result<Job> job_of(const Invocation& invocation) {
     if (const std::string base = argument(invocation, "base"); !base.empty()) {
         const Result<std::string> named = absolute_file(base);
         if (!named.ok()) return named.status();
-        out.base = *named;
+        out.base = real_image(*named);
     }
     if (out.file.ends_with(kRecordSuffix) || out.file.ends_with(".part"))
         return Status(ErrorCode::usage, fmt::format("{}: names that end in {} or .part are used "

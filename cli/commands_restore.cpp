@@ -90,7 +90,7 @@ Result<Image> image_of(const Invocation& invocation, const std::string& volume) 
     const Result<std::string> file = absolute_file(argument(invocation, "from"));
     if (!file.ok()) return file.status();
     const bool force = !argument(invocation, "force").empty();
-    Image image{*file, ImageFormat::raw, force};
+    Image image{real_image(*file), ImageFormat::raw, force};
     std::error_code error;
     if (!std::filesystem::is_regular_file(image.file, error) &&
         !std::filesystem::is_block_file(image.file, error))

@@ -201,6 +201,25 @@ TEST_F(Bases, ARecordWithoutItsImageIsNone) {
     expect_named(choose_base(found(), wanted(7)).status(), ErrorCode::refused, {"a.qcow2"});
 }
 
+TEST_F(Bases, ALinkIsWhatItLeadsTo) {
+    const TemporaryDirectory elsewhere;
+    put_backup(at("b.qcow2"), record(7));
+    put_backup(elsewhere.path() + "/c.qcow2", record(8));
+    for (const char* ending : {"", ".everstep"}) {
+        std::filesystem::create_symlink("b.qcow2" + std::string(ending), at("a") + ending);
+        std::filesystem::create_symlink(elsewhere.path() + "/c.qcow2" + ending, at("c") + ending);
+    }
+    ASSERT_EQ(found().good.size(), 2U);
+    const auto base = choose_base(found(), wanted(7));
+    ASSERT_TRUE(base.ok()) << base.status().message();
+    EXPECT_EQ(base->image, at("b.qcow2"));
+    EXPECT_EQ(choose_base(found(), wanted(8))->image, real_image(at("c")));
+    EXPECT_EQ(real_image(at("a")), at("b.qcow2"));
+    EXPECT_EQ(real_image(at("none")), at("none"));
+    std::filesystem::remove(at("b.qcow2"));
+    EXPECT_EQ(real_image(at("a")), at("a"));
+}
+
 TEST_F(Bases, DamagedRecordsAreNamedWhereNoOtherFits) {
     put_backup(at("a.qcow2"), record(7));
     put(at("b.everstep"), "{\"format\":");

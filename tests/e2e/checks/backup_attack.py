@@ -99,6 +99,10 @@ def restore_from_a_broken_chain(context):
         for number in (2, 0):
             chain.restore(number).expect(0)
             chain.restored(number, f"backup {number} of the chain that was moved")
+        link = os.path.join(context.directory, "latest")
+        os.symlink(chain.at(1), link)
+        scene.beta.one("restore", DATA, "--from", link)
+        chain.restored(1, "a link to a backup")
 
 
 @check("backup_attack.restore_of_what_is_no_backup", 180)
