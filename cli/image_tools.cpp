@@ -19,6 +19,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
+constexpr Tool kSetpriv{"setpriv", "util-linux"};
 constexpr auto kServes = 30s;
 constexpr auto kCloses = 120s;  // a slow disk may have much to write
 constexpr auto kLook = 5ms;
@@ -87,11 +88,15 @@ Result<ImageServer> ImageServer::start(const std::string& file, ImageFormat form
     const Result<std::string> place = private_directory();
     if (!place.ok()) return place.status();
     ImageServer out(file, *place);
-    const Result<int> pid = start_tool(
-        kQemuNbd,
-        {"--socket=" + *place + "/socket", std::string("--format=") + image_format_name(format),
-         access == Access::read ? "--read-only" : "--discard=unmap", file},
-        *place + "/log");
+    const Result<std::string> program = find_tool(kQemuNbd);
+    if (!program.ok()) return program.status();
+    // It ends with its client, but it would wait for that for ever.
+    const Result<int> pid =
+        start_tool(kSetpriv,
+                   {"--pdeathsig=KILL", *program, "--socket=" + *place + "/socket",
+                    std::string("--format=") + image_format_name(format),
+                    access == Access::read ? "--read-only" : "--discard=unmap", file},
+                   *place + "/log");
     if (!pid.ok()) return pid.status();
     out.pid_ = *pid;
     out.log_ = ::open((*place + "/log").c_str(), O_RDONLY | O_CLOEXEC);

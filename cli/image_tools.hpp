@@ -22,7 +22,8 @@ struct ImageSpec {
 // It reads as zeroes, or as its base. io: what qemu-img said.
 [[nodiscard]] Status make_image(const ImageSpec& spec);
 
-// Serves one image to one client, and ends when that is gone, also if this program is killed.
+// Serves one image to one client, and ends when that is gone, or this program, also if it is
+// killed.
 class ImageServer {
   public:
     // io: it could not be started, or ended at once, and what it said.

@@ -396,6 +396,40 @@ def history_goes_meanwhile(context):
             backups.nothing_left(["full", "full.everstep", "next", "next.everstep"], f"refused {words}")
 
 
+@check("backup_attack.killed_before_it_copies", 60)
+def killed_before_it_copies(context):
+    """kill -9 of the command before the server of its image has a client: that ends, too."""
+    need_qemu()
+    with Scene(context, {"data": SIZE}) as scene:
+        scene.start()
+        backups, tools = Backups(scene), Tools(scene)
+        go = os.path.join(context.directory, "go")
+        os.mkfifo(go)
+        tools.become("qemu-nbd", f"read -r nothing <{go}")
+        argv = [EVERSTEP, "--config", scene.lab.config, "--node", "beta", "backup", DATA, "head", "-o", backups.at("a")]
+        child = Child(argv, os.path.join(context.directory, "a.log"), tools.env)
+        wait_for("the server begins", lambda: processes_of(tools.directory), 30)
+        child.signal(signal.SIGKILL)
+        child.wait()
+        wait_for("the server ends", lambda: not processes_of(tools.directory), 20)
+        tools.real()
+        scene.beta.one("backup", DATA, "head", "-o", backups.at("a"))
+        backups.nothing_left(["a", "a.everstep"], "killed, and made again")
+
+
+def processes_of(directory):
+    """Process ids of those that run a program of a directory."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/cmdline", "rb") as words:
+                if any(word.startswith(directory.encode()) for word in words.read().split(b"\0")[:2]):
+                    found.append(int(pid))
+        except OSError:
+            continue
+    return found
+
+
 def write_past(scene, key):
     """Writes until what lies behind a step is far more than history may be."""
     handle = connect(scene.alpha.uri("data"))
