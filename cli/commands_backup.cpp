@@ -58,12 +58,6 @@ class HeldExport {
                                           told_.at("id").text(), ended.message())};
     }
     [[nodiscard]] std::string name() const { return "export " + told_.at("id").text(); }
-    // Tells it from every other one, also of another life of the node as far as can be.
-    [[nodiscard]] static std::string line(const Value& told) {
-        return fmt::format("{} {} {} {}\n", told.at("id").text(), told.at("timeline").text(),
-                           told.at("lsn").text(), told.at("uri").text());
-    }
-    [[nodiscard]] std::string line() const { return line(told_); }
 
     std::string volume;
     std::string uri;
@@ -90,6 +84,7 @@ struct Job {
     std::string base;   // absolute; empty: none given
     ImageFormat format = ImageFormat::qcow2;
     bool force = false;
+    std::string label;            // of this run's exports, and of no others
     std::string* left = nullptr;  // takes "; WHAT" of each export that is left at the node
     [[nodiscard]] bool is_incremental() const { return !since.empty() || !base.empty(); }
     [[nodiscard]] std::string directory() const {
@@ -101,6 +96,7 @@ Result<Job> job_of(const Invocation& invocation) {
     Job out;
     out.group = argument(invocation, "group");
     out.point = argument(invocation, "point");
+    out.label = Uuid::random().hex();
     out.since = argument(invocation, "since");
     out.force = !argument(invocation, "force").empty();
     const bool raw = argument(invocation, "format") == "raw";
@@ -122,7 +118,7 @@ Result<Job> job_of(const Invocation& invocation) {
 
 Result<HeldExport> export_of(const HistoryNode& node, const Job& job, const std::string& volume,
                              const std::string& point) {
-    Arguments wanted{{"group", job.group}, {"point", point}};
+    Arguments wanted{{"group", job.group}, {"point", point}, {"label", job.label}};
     if (!volume.empty()) wanted["volume"] = volume;
     Result<HeldExport> out = HeldExport::make(node, std::move(wanted), *job.left);
     if (!out.ok()) return out.status();
@@ -304,12 +300,13 @@ Status check_record_text(const BackupRecord& record) {
 }
 
 // The exports of a run to this file that was killed.
-void end_left(const HistoryNode& node, const Job& job, const std::string& lines) {
-    if (lines.empty()) return;
+void end_left(const HistoryNode& node, const Job& job, const std::string& note) {
+    if (note.empty()) return;
     const Result<Value> exports = node.ask("exports", {{"group", job.group}});
     if (!exports.ok() || exports->as_list() == nullptr) return;
     for (const Value& told : *exports->as_list()) {
-        if (lines.find(HeldExport::line(told)) == std::string::npos) continue;
+        const std::string label = told.at("label").text();
+        if (label.empty() || note.find(label) == std::string::npos) continue;
         node.ask("unexport", {{"id", told.at("id").text()}, {"group", job.group}})
             .status()
             .ignore("a writable one is refused; any other is seen with `everstep exports`");
@@ -368,9 +365,9 @@ Result<Value> make_backup(const HistoryNode& node, const Job& job, const std::st
     if (!file.ok()) return file.status();
     EVERSTEP_TRY(check_job(job));
     end_left(node, job, file->left());
+    EVERSTEP_TRY(file->note(job.label + "\n"));  // before it is asked for any
     Result<HeldExport> step = export_of(node, job, volume, job.point);
     if (!step.ok()) return step.status();
-    EVERSTEP_TRY(file->note(step->line()));
     EVERSTEP_TRY(check_socket(step->uri));
     std::optional<HeldBase> base;
     BackupRecord record;
@@ -387,7 +384,6 @@ Result<Value> make_backup(const HistoryNode& node, const Job& job, const std::st
         work.base = base->found;
         record.since = base->found.record.point;
         record.base = base_name(job, base->found);
-        EVERSTEP_TRY(file->note(step->line() + base->step.line()));
         EVERSTEP_TRY(check_content(*base, progress));
     }
     Result<NbdDisk> from = NbdDisk::open(

@@ -106,6 +106,7 @@ Status Exports::serve(Export& one, const ExportRequest& request) {
     one.told.set("timeline", request.at.point.timeline.hex());
     one.told.set("writable", false);
     one.told.set("description", description_of(one));
+    if (!request.label.empty()) one.told.set("label", request.label);
     return {};
 }
 

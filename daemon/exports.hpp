@@ -25,6 +25,7 @@ struct ExportRequest {
     std::string socket;                // empty: in the node's own directory
     std::string tcp;                   // HOST:PORT instead of a socket; empty: a socket
     std::string mount;                 // the directory that it is for; empty: none
+    std::string label;                 // of a read-only one: the asker's word for it, told again
     bool writable = false;
 };
 

@@ -10,6 +10,16 @@ namespace everstep::daemon {
 namespace {
 
 // It stands on a line of the branch's record.
+constexpr std::size_t kLabelBytesMax = 64;
+
+Status check_label(const ExportRequest& wanted) {
+    if (wanted.label.empty()) return {};
+    if (wanted.writable) return {ErrorCode::usage, "a writable export takes no label"};
+    if (wanted.label.size() <= kLabelBytesMax) return {};
+    return {ErrorCode::usage, fmt::format("the label has {} bytes, at most {} are taken",
+                                          wanted.label.size(), kLabelBytesMax)};
+}
+
 Status check_mount(const ExportRequest& wanted) {
     if (wanted.mount.empty()) return {};
     if (!wanted.writable)
@@ -120,7 +130,10 @@ void Group::export_point(const wire::AdminRequest& request, const AdminAnswer& a
     }
     wanted.writable = argument(request, "writable") == "1";
     wanted.mount = argument(request, "mount");
-    if (const Status good = check_mount(wanted); !good.ok()) {
+    wanted.label = argument(request, "label");
+    Status good = check_mount(wanted);
+    if (good.ok()) good = check_label(wanted);
+    if (!good.ok()) {
         answer(error_reply(good));
         return;
     }

@@ -415,6 +415,32 @@ def killed_before_it_copies(context):
         tools.real()
         scene.beta.one("backup", DATA, "head", "-o", backups.at("a"))
         backups.nothing_left(["a", "a.everstep"], "killed, and made again")
+        unheard(scene, backups, argv)
+
+
+def unheard(scene, backups, argv):
+    """The command is killed while its export is being made: nobody hears of that, but the next run knows it."""
+    beta = scene.beta
+    for _ in range(5):
+        beta.freeze()
+        child = Child([*argv[:-1], backups.at("b")], os.path.join(scene.context.directory, "b.log"))
+        wait_for("the node is asked", lambda: has_socket(child.pid), 30)
+        child.signal(signal.SIGKILL)
+        child.wait()
+        beta.thaw()
+        if beta.do("exports", GROUP):
+            break
+    require(len(beta.do("exports", GROUP)) >= 1, "no export was made: nothing is tested")
+    beta.one("backup", DATA, "head", "-o", backups.at("b"))
+    backups.nothing_left(["a", "a.everstep", "b", "b.everstep"], "killed while the export was made")
+
+
+def has_socket(pid):
+    try:
+        files = [os.readlink(f"/proc/{pid}/fd/{one}") for one in os.listdir(f"/proc/{pid}/fd")]
+    except OSError:
+        return False
+    return any(one.startswith("socket:") for one in files)
 
 
 def processes_of(directory):
