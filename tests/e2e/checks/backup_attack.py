@@ -407,7 +407,8 @@ def killed_before_it_copies(context):
         os.mkfifo(go)
         tools.become("qemu-nbd", f"read -r nothing <{go}")
         argv = [EVERSTEP, "--config", scene.lab.config, "--node", "beta", "backup", DATA, "head", "-o", backups.at("a")]
-        child = Child(argv, os.path.join(context.directory, "a.log"), tools.env)
+        env = dict(tools.env, TMPDIR=context.directory)
+        child = Child(argv, os.path.join(context.directory, "a.log"), env)
         wait_for("the server begins", lambda: processes_of(tools.directory), 30)
         child.signal(signal.SIGKILL)
         child.wait()
