@@ -185,12 +185,14 @@ Status begin_resync(journal::Store& store, const wire::Start& start,
     }
     // Where the new line leaves a step that is here, it leaves first and the gap lies on the new
     // line: the steps that this node has behind that point stay points. A gap that is open already
-    // keeps its beginning; what comes may jump again.
+    // keeps its beginning, unless the line leaves there; what comes may jump again.
     const bool leaves_here =
         !fresh.empty() && store.tip_at({fresh.front().parent, fresh.front().branch_lsn}).ok();
     if (!leaves_here) EVERSTEP_TRY(store.open_gap(start.from, start.reason));
-    for (const TimelineInfo& one : fresh) EVERSTEP_TRY(store.append_timeline(one));
-    if (leaves_here) EVERSTEP_TRY(store.open_gap(start.from, start.reason));
+    for (std::size_t i = 0; i < fresh.size(); ++i) {
+        EVERSTEP_TRY(store.append_timeline(fresh[i]));
+        if (i == 0) EVERSTEP_TRY(store.open_gap(start.from, start.reason));
+    }
     expected = {store.tip(), false, true};
     return {};
 }

@@ -180,6 +180,20 @@ TEST_F(Resync, ANewTimelineFromInsideTheGapGoesBackToTheGapsBeginning) {
     EXPECT_IMAGE(read_files(scene.volumes()), maker->now());
 }
 
+TEST_F(Resync, OverTwoTimelinesThatBeganWhileThisNodeWasAway) {
+    const Point before = maker->head_point();
+    (void)maker->branch(before.lsn);
+    for (int i = 0; i < 3; ++i) (void)maker->frame();
+    (void)maker->branch(maker->head());
+    maker->lose_writes(5, maker->head());
+    reconnect();
+    ASSERT_OK(sender->begin(sender->start(wire::StartMode::resync, before)));
+    EXPECT_EQ(scene.store().consistent(), before);
+    copy(true);
+    end_resync();
+    check_end(before);
+}
+
 TEST_F(Resync, EqualContentIsNotJournaled) {
     const Point before = maker->head_point();
     reconnect();
