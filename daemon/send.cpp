@@ -254,20 +254,23 @@ void SendSession::say_end() {
     end_.reset();
 }
 
-// `applied` may go back: a rewind takes the replica there.
+// `applied` may go back: a rewind takes the replica there. In a resync the standby stands where the
+// newest timeline began, from Started on, whatever of the steps before that it has.
 Status SendSession::check(const wire::Ack& ack) const {
     const bool in_order = ack.applied <= ack.durable && ack.durable <= ack.received;
     const bool forward = ack.consumed_bytes >= consumed_bytes_ && ack.durable >= acked_.durable &&
                          ack.received >= acked_.received;
-    const bool was_sent =
-        ack.consumed_bytes <= sent_bytes_ && ack.received <= std::max(sent_, plan_.known);
+    const Lsn began =
+        plan_.mode == wire::StartMode::resync ? options_.path.back().branch_lsn : Lsn();
+    const Lsn most = std::max({sent_, plan_.known, began});
+    const bool was_sent = ack.consumed_bytes <= sent_bytes_ && ack.received <= most;
     if (in_order && forward && was_sent && ack.timeline == options_.path.back().id) return {};
-    return {ErrorCode::corrupt,
-            fmt::format(
-                "an Ack that cannot be: received {}, durable {}, applied {} of timeline {}; "
-                "sent was step {} of timeline {}",
-                ack.received.value(), ack.durable.value(), ack.applied.value(), ack.timeline.hex(),
-                std::max(sent_, plan_.known).value(), options_.path.back().id.hex())};
+    return {
+        ErrorCode::corrupt,
+        fmt::format("an Ack that cannot be: received {}, durable {}, applied {} of timeline {}; "
+                    "sent was step {} of timeline {}",
+                    ack.received.value(), ack.durable.value(), ack.applied.value(),
+                    ack.timeline.hex(), most.value(), options_.path.back().id.hex())};
 }
 
 void SendSession::consumed(const wire::Ack& ack) {

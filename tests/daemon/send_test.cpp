@@ -22,9 +22,9 @@ class SendTest : public testing::Test {
         SendOptions options;
         options.group = group_;
         options.volumes = {{"data", Uuid::random(), ByteCount(kVolumeBytes)}};
-        journal::TimelineInfo first;
-        first.id = timeline_;
-        options.path = {first};
+        options.path.resize(1);
+        options.path[0].id = timeline_;
+        if (next_) options.path.push_back(*next_);
         options.backlog = &backlog_;
         SendActions actions;
         actions.send = [this](const wire::Control& message) { messages_.push_back(message); };
@@ -79,6 +79,7 @@ class SendTest : public testing::Test {
         {VolumeIndex(0), ByteOffset(0), ByteCount(kVolumeBytes)}};
     bool in_batch_ = false;
     std::vector<std::function<void()>> behind_batch_;
+    std::optional<journal::TimelineInfo> next_;  // the path goes on on it
     Status failed_;
 };
 
@@ -131,6 +132,26 @@ TEST_F(SendTest, WhatTheStandbyHasAlreadyMayBeAcknowledgedAtOnce) {
     ASSERT_TRUE(sender->on_control(wire::Started{}).ok());
     EXPECT_TRUE(sender->on_control(ack(3)).ok());
     EXPECT_FALSE(sender->on_control(ack(4)).ok());
+}
+
+// It was behind when the line branched: its resync begins, and its store stands at the branch.
+TEST_F(SendTest, AStandbyStandsAtTheBranchBeforeAnythingWasSent) {
+    next_.emplace();
+    next_->id = Uuid::random();
+    next_->parent = timeline_;
+    next_->branch_lsn = Lsn(54);
+    StreamPlan plan = stream_from(31);
+    plan.mode = wire::StartMode::resync;
+    plan.known = Lsn(1);
+    const auto sender = session(plan);
+    sender->begin();
+    ASSERT_TRUE(sender->on_control(wire::Started{}).ok());
+    wire::Ack there = ack(54);
+    there.timeline = next_->id;
+    there.applied = Lsn(1);
+    EXPECT_TRUE(sender->on_control(there).ok());
+    there.received = Lsn(55);
+    EXPECT_EQ(sender->on_control(there).code(), ErrorCode::corrupt);
 }
 
 TEST_F(SendTest, TheWindowBoundsWhatIsUnderWay) {
