@@ -319,14 +319,17 @@ void History::take_gap(const GapRecord& gap) {
     if (!known) gaps_.push_back(gap);
 }
 
+// An open gap goes on with a line that leaves inside it, or beyond what is stored. One that leaves
+// at its beginning, before it or from another line gives it up: what it leaves behind is no point.
 HeadBody History::head_after(const Place& branch) const {
     HeadBody out = head();
     if (!open_gap_) return out;
     const Place tip = tip_place();
     const Place from = topology_.owner(place_of(open_gap_->from));
     const Place start = topology_.owner(branch);
-    const bool before_gap = start != from && topology_.leads_to(start, from);
-    if (before_gap || (start != topology_.owner(tip) && topology_.leads_to(start, tip))) {
+    const bool beyond = topology_.leads_to(tip, start);
+    const bool on_line = beyond || topology_.leads_to(start, tip);
+    if (!beyond) {
         GapRecord record;
         record.gap = *open_gap_;
         record.line = tip.timeline;
@@ -335,7 +338,7 @@ HeadBody History::head_after(const Place& branch) const {
         coarsen(record.gap.extents, kGapExtentsMax);
         out.gaps.push_back(std::move(record));
     }
-    if (before_gap) out.open_gap.reset();
+    if (!on_line || topology_.leads_to(start, from)) out.open_gap.reset();
     return out;
 }
 

@@ -98,5 +98,85 @@ TEST_F(Batch, OrderLostInABatchIsAGapFromItsBeginning) {
     EXPECT_EQ(lab.store->gaps()[0].from, at(1));
 }
 
+// A takeover offers the step before a batch: its line has no batch, and the old one's has no point.
+TEST_F(Batch, ALineThatLeavesWhereItBeganLeavesTheBatch) {
+    put({write(0, 8), write(8, 8)});
+    put_batch(EntryKind::batch_begin);
+    put({write(16, 8), write(24, 4)});
+    sync();
+    Primary branch(primary, test_uuid(2), Lsn(2));
+    expect_ok(lab.store->append_timeline(branch.timeline()));
+    EXPECT_FALSE(lab.store->gap_open());
+    const FramePtr frame = branch.frame({write(40, 8)});
+    expect_ok(lab.store->append({&frame, 1}));
+    sync();
+    const Point newest{test_uuid(2), Lsn(3)};
+    for (int turn = 0; turn < 2; ++turn) {
+        EXPECT_FALSE(lab.store->gap_open());
+        EXPECT_EQ(lab.store->consistent(), newest);
+        EXPECT_EQ(lab.compare(newest, branch.image(Lsn(3))), "");
+        EXPECT_EQ(lab.compare(at(2), primary.image(Lsn(2))), "");
+        for (const std::uint64_t lsn : {3, 4}) {
+            const Status inside = lab.store->view(at(lsn)).status();
+            EXPECT_EQ(inside.code(), ErrorCode::refused) << lsn;
+            EXPECT_NE(inside.message().find("inside a batch"), std::string::npos) << lsn;
+        }
+        lab.reopen();
+    }
+}
+
+// As a takeover in the middle of a resync does.
+TEST_F(Batch, ALineThatLeavesWhereAGapBeganLeavesTheGap) {
+    put({write(0, 8), write(8, 8)});
+    expect_ok(lab.store->open_gap(at(2), "overflow"));
+    FrameEntry entry;
+    entry.lsn = Lsn(2);
+    entry.offset = ByteOffset(30 * kSectorBytes);
+    entry.length = ByteCount(kSectorBytes);
+    FrameBuilder builder;
+    builder.add(entry, Bytes(content(write(30, 1), Lsn(2), 1)));
+    FrameHeader header;
+    header.kind = FrameKind::resync;
+    header.group = lab.options.group;
+    header.timeline = kLine;
+    header.first_lsn = header.last_lsn = entry.lsn;
+    header.sub_first = 1;
+    expect_ok(lab.store->append_resync(builder.seal(header)));
+    put({write(16, 8), write(24, 4)});
+    Primary branch(primary, test_uuid(2), Lsn(2));
+    expect_ok(lab.store->append_timeline(branch.timeline()));
+    const FramePtr frame = branch.frame({write(40, 8)});
+    expect_ok(lab.store->append({&frame, 1}));
+    sync();
+    lab.reopen();
+    EXPECT_FALSE(lab.store->gap_open());
+    EXPECT_EQ(lab.store->consistent(), (Point{test_uuid(2), Lsn(3)}));
+    EXPECT_EQ(lab.compare({test_uuid(2), Lsn(3)}, branch.image(Lsn(3))), "");
+    for (const std::uint64_t lsn : {3, 4}) EXPECT_FALSE(lab.store->view(at(lsn)).ok()) << lsn;
+}
+
+TEST_F(Batch, ALineFromAnotherOneLeavesTheBatch) {
+    put({write(0, 8), write(8, 8), write(16, 8)});
+    Primary side(primary, test_uuid(2), Lsn(1));
+    expect_ok(lab.store->append_timeline(side.timeline()));
+    for (const FramePtr& frame :
+         {side.frame({write(24, 8)}), side.batch_frame(EntryKind::batch_begin),
+          side.frame({write(32, 8), write(40, 8)})})
+        expect_ok(lab.store->append({&frame, 1}));
+    sync();
+    Primary back(primary, test_uuid(3), Lsn(3));
+    expect_ok(lab.store->append_timeline(back.timeline()));
+    const FramePtr frame = back.frame({write(48, 8)});
+    expect_ok(lab.store->append({&frame, 1}));
+    sync();
+    lab.reopen();
+    EXPECT_FALSE(lab.store->gap_open());
+    EXPECT_EQ(lab.store->consistent(), (Point{test_uuid(3), Lsn(4)}));
+    EXPECT_EQ(lab.compare({test_uuid(3), Lsn(4)}, back.image(Lsn(4))), "");
+    EXPECT_EQ(lab.compare({test_uuid(2), Lsn(2)}, side.image(Lsn(2))), "");
+    for (const std::uint64_t lsn : {3, 4})
+        EXPECT_FALSE(lab.store->view({test_uuid(2), Lsn(lsn)}).ok()) << lsn;
+}
+
 }  // namespace
 }  // namespace everstep::journal::lab

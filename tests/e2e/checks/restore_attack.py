@@ -154,7 +154,11 @@ def side_line(context):
         handle.pwrite(b"n" * 4096, 0)
         handle.flush()
         handle.shutdown()
+        content = served(beta)
         for turn in range(2):
+            found, images = read_point(beta, "head")
+            require(found[1] > head, f"the promoted node wrote behind step {head}, and its newest point is {found}")
+            same_images("head", images, content)
             for lsn in (head + 1, head + 2, newest - 1, newest):
                 beta.cli("export", GROUP, f"t:{line}@step:{lsn}").expect(3, "batch", head)
             inner = f"t:{line}@step:{head + 2}"
