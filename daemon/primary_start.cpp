@@ -64,6 +64,7 @@ void Primary::consider(bool forced) {
     StartInput input;
     input.has_record = has_record_;
     input.clean = was_clean_;
+    input.restoring = context_.record.restore.has_value();
     input.tip = context_.record.tip;
     input.step = context_.record.step;
     input.timelines = context_.record.timelines;

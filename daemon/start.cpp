@@ -147,6 +147,11 @@ bool proved(const StartInput& input, const PeerAnswer& peer) {
     return !peer.compare || peer.state->head.timeline == input.tip.point.timeline;
 }
 
+// Its newest step lies inside a batch: no point, and no content that may be brought.
+bool in_batch(const wire::GroupState& peer) {
+    return !peer.gap_open && peer.consistent != peer.head;
+}
+
 StartDecision after_unclean_stop(const StartInput& input) {
     std::uint32_t answers = 0;
     const PeerAnswer* furthest = nullptr;
@@ -175,7 +180,10 @@ StartDecision after_unclean_stop(const StartInput& input) {
     }
     // A standby behind that has lost what it had answered for: an older state was put back.
     const bool whole = source != nullptr && source->state->head.lsn >= input.acked;
-    if (input.ack_kept && whole && answers >= input.answers_needed) {
+    // All that was acknowledged was on this disk, flushed, before the batch of a restore began, or
+    // when it ended.
+    const bool batch = input.restoring || (source != nullptr && in_batch(*source->state));
+    if (input.ack_kept && !batch && whole && answers >= input.answers_needed) {
         const wire::GroupState& state = *source->state;
         return {Kind::pull,        "acknowledged writes are brought from the standby", source->node,
                 branch_tip(state), path_to(input.timelines, state.head.timeline),      {}};
@@ -187,9 +195,10 @@ StartDecision after_unclean_stop(const StartInput& input) {
             {},
             ahead ? branch_tip(state) : input.step,
             ahead ? path_to(input.timelines, state.head.timeline) : input.timelines,
-            input.ack_kept ? "too few standbys answered to bring back what they keep; this disk's "
-                             "content is served"
-                           : ""};
+            input.ack_kept && !batch
+                ? "too few standbys answered to bring back what they keep; this "
+                  "disk's content is served"
+                : ""};
 }
 
 StartDecision after_clean_stop(const StartInput& input) {

@@ -21,6 +21,7 @@ struct PeerAnswer {
 struct StartInput {
     bool has_record = false;           // it has taken part in this group before
     bool clean = false;                // the last stop was
+    bool restoring = false;            // in the middle of a restore: nobody was served behind it
     bool serves_store = false;         // its own store is what it serves
     std::string volume_problem;        // not empty: a volume is not the one of before, why
     std::string pulling;               // not empty: the volumes hold a part of this node's content

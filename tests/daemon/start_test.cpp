@@ -105,6 +105,23 @@ TEST_F(StartTest, AnUncleanStopUnderDurableBringsTheStandbysContent) {
     EXPECT_EQ(decide_start(input_).tip.point, (Point{timeline_, Lsn(120)}));
 }
 
+// What a standby has behind the step before is no point, and this disk had all of that step.
+TEST_F(StartTest, AnUncleanStopInARestoreKeepsThisDisksContent) {
+    input_.ack_kept = true;
+    input_.restoring = true;
+    input_.peers[0].state = standby(120);
+    input_.peers[0].state->consistent.lsn = Lsn(100);
+    ASSERT_EQ(kind(), Kind::branch);
+    EXPECT_EQ(decide_start(input_).tip.point, (Point{timeline_, Lsn(120)}));
+    EXPECT_EQ(decide_start(input_).alarm, "");
+    input_.restoring = false;  // it had ended, and the end had not left
+    EXPECT_EQ(kind(), Kind::branch);
+    // Another one has the end, and what came behind it.
+    input_.peers.push_back({"gamma", standby(130)});
+    ASSERT_EQ(kind(), Kind::pull);
+    EXPECT_EQ(decide_start(input_).peer, "gamma");
+}
+
 TEST_F(StartTest, AStandbyInsideAGapIsNotTrusted) {
     input_.ack_kept = true;
     input_.peers[0].state = standby(120);
@@ -127,6 +144,7 @@ TEST_F(StartTest, AStandbyThatWaitsForItsCompareIsNotTrusted) {
     EXPECT_FALSE(decide_start(input_).alarm.empty());
     input_.peers[0].state->timelines = to_wire(input_.timelines);
     input_.peers[0].state->head = {second.id, Lsn(103)};  // it had confirmed, and lost order since
+    input_.peers[0].state->consistent = input_.peers[0].state->head;
     EXPECT_EQ(kind(), Kind::pull);
 }
 
