@@ -145,6 +145,7 @@ class Primary {
     [[nodiscard]] bool history_has(const std::string& node, Point at) const;
     [[nodiscard]] bool follows(const std::string& node) const;
     void read_own(const wire::ReadRequest& what, RemoteReads::Done done);
+    [[nodiscard]] std::string why_no_adopt() const;
     // status (primary_status.cpp)
     [[nodiscard]] Value peer_status(const std::string& name, const Standing& standing) const;
     [[nodiscard]] double lag_seconds(Lsn durable) const;

@@ -64,4 +64,12 @@ void Primary::read_own(const wire::ReadRequest& what, RemoteReads::Done done) {
     });
 }
 
+// While the group is served, in the daemon's sense: perhaps nobody is let in.
+std::string Primary::why_no_adopt() const {
+    if (restore_.running()) return "a restore is under way; nothing is adopted before its end";
+    const std::string cut = restore_.pending();
+    if (cut.empty()) return "this node serves the group; there is nothing to adopt";
+    return cut + "; `everstep adopt " + context_.group->name + " --force` takes the mix as it is";
+}
+
 }  // namespace everstep::daemon

@@ -423,10 +423,7 @@ void Primary::adopt_soon(bool force, const std::string& from, std::function<void
 void Primary::adopt(bool force, const std::string& from, std::function<void(Status)> done) {
     if (state_ == State::serving && force && !restore_.pending().empty())
         return restore_.take_as_it_is(std::move(done));
-    if (state_ == State::serving) {
-        done(Status(ErrorCode::refused, "this node serves the group; there is nothing to adopt"));
-        return;
-    }
+    if (state_ == State::serving) return done(Status(ErrorCode::refused, why_no_adopt()));
     if (puller_ || appending_) {
         done(Status(ErrorCode::busy, puller_ ? "data is being brought already"
                                              : "the store is about to begin a timeline"));
@@ -455,11 +452,8 @@ void Primary::adopt(bool force, const std::string& from, std::function<void(Stat
         return;
     }
     const wire::GroupState& state = *peer->peer->state();
-    if (!state.has_history || state.gap_open) {
-        done(Status(ErrorCode::refused, from + (state.has_history ? " is in the middle of a resync"
-                                                                  : " has no history to take")));
-        return;
-    }
+    if (const Status may = may_adopt(context_.group->name, from, state); !may.ok())
+        return done(may);
     before_ = context_.record;
     StartDecision decision;
     decision.kind = StartDecision::Kind::pull;

@@ -292,6 +292,18 @@ journal::Tip branch_tip(const wire::GroupState& state) {
             WallTime(std::chrono::nanoseconds(state.head_step_time_ns))};
 }
 
+Status may_adopt(const std::string& group, const std::string& peer, const wire::GroupState& state) {
+    if (!state.has_history) return {ErrorCode::refused, peer + " has no history to take"};
+    if (state.gap_open) return {ErrorCode::refused, peer + " is in the middle of a resync"};
+    if (!in_batch(state)) return {};
+    return {
+        ErrorCode::refused,
+        fmt::format("{0} ends in the middle of a restore that was cut; its newest point is step "
+                    "{1}. Stop this node, `everstep takeover {2} --force` on {0}, then here "
+                    "`everstep adopt {2} --from {0}`",
+                    peer, state.consistent.lsn.value(), group)};
+}
+
 StartDecision decide_start(StartInput input) {
     drop_strangers(input);
     if (const auto other = heard_of_another(input)) return *other;

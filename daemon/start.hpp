@@ -60,6 +60,10 @@ struct StartDecision {
 
 [[nodiscard]] StartDecision decide_start(StartInput input);
 
+// Whether the peer's newest step can become this node's content by the operator's word.
+[[nodiscard]] Status may_adopt(const std::string& group, const std::string& peer,
+                               const wire::GroupState& state);
+
 // A peer's head, with the frame that contains it: what a branch there chains to.
 [[nodiscard]] journal::Tip branch_tip(const wire::GroupState& state);
 

@@ -122,6 +122,19 @@ TEST_F(StartTest, AnUncleanStopInARestoreKeepsThisDisksContent) {
     EXPECT_EQ(decide_start(input_).peer, "gamma");
 }
 
+TEST_F(StartTest, NobodyAdoptsTheMiddleOfARestore) {
+    wire::GroupState state = standby(120);
+    EXPECT_TRUE(may_adopt("db", "beta", state).ok());
+    state.consistent.lsn = Lsn(100);
+    const Status cut = may_adopt("db", "beta", state);
+    EXPECT_EQ(cut.code(), ErrorCode::refused);
+    for (const char* word : {"step 100", "takeover db --force", "adopt db --from beta"})
+        EXPECT_NE(cut.message().find(word), std::string::npos) << cut.message();
+    state.gap_open = true;
+    EXPECT_NE(may_adopt("db", "beta", state).message().find("resync"), std::string::npos);
+    EXPECT_FALSE(may_adopt("db", "beta", wire::GroupState()).ok());
+}
+
 TEST_F(StartTest, AStandbyInsideAGapIsNotTrusted) {
     input_.ack_kept = true;
     input_.peers[0].state = standby(120);
