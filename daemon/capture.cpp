@@ -76,6 +76,7 @@ void Capture::put_mark(const MarkBody& mark) {
 }
 
 void Capture::put_batch(EntryKind kind) {
+    in_batch_ = kind == EntryKind::batch_begin;
     read_clocks();
     seal_.push(order_.behind(order_.newest(), kind, VolumeIndex(0)), {});
     seal();

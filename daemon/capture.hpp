@@ -62,7 +62,12 @@ class Capture {
 
     Lsn captured(const CapturedWrite& write);         // copies the payload
     void flush_mark(Lsn behind, VolumeIndex volume);  // a flush submitted at `behind` has succeeded
-    void answer(Lsn lsn, BlockSink& sink, std::uint64_t token) { gate_.hold(lsn, sink, token); }
+    // When enough standbys have answered for `lsn`; in a batch at once: nobody is served in one,
+    // and a standby that has to be compared first is whole only behind its end.
+    void answer(Lsn lsn, BlockSink& sink, std::uint64_t token) {
+        if (in_batch_) return sink.complete(token, Status());
+        gate_.hold(lsn, sink, token);
+    }
     void end_of_batch();
     void seal();
     void put_mark(const MarkBody& mark);  // at the newest step; sealed at once
@@ -81,6 +86,7 @@ class Capture {
     void read_clocks();
     void put_batch(EntryKind kind);
     bool seal_every_batch_;
+    bool in_batch_ = false;
     bool clocks_read_ = false;
     bool timer_set_ = false;
     Event event_;

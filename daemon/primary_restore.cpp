@@ -1,4 +1,6 @@
 // Primary: what a restore needs of it: the history's content, from a standby or its own store.
+#include <algorithm>
+
 #include "common/net/worker_pool.hpp"
 #include "daemon/primary.hpp"
 #include "standby/branches.hpp"
@@ -23,6 +25,13 @@ RestoreAccess Primary::restore_access() {
         from->reads->ask(what, std::move(done));
     };
     access.diff = events_.diff;
+    access.end_kept = [this](const journal::Tip& end) {
+        const auto have = std::count_if(standings_.begin(), standings_.end(), [&](const auto& one) {
+            return follows(one.first) && one.second.droppable >= end.seq;
+        });
+        return ack_.in_force() == AckLevel::local ||
+               have >= static_cast<std::ptrdiff_t>(ack_.needed());
+    };
     access.hold = [this](const std::string& node, Point at) -> journal::HoldPtr {
         if (!node.empty() || store_ == nullptr) return nullptr;
         const auto source = store_->branches().holder(at.timeline);

@@ -9,6 +9,7 @@ namespace everstep::daemon {
 namespace {
 constexpr std::chrono::seconds kKeptWait{30};  // for the history to have the newest step
 constexpr std::chrono::milliseconds kKeptPoll{20};
+constexpr std::chrono::seconds kEndWait{2};  // for the standbys to have the batch's end
 constexpr std::chrono::milliseconds kTell{200};
 constexpr std::chrono::seconds kListenAgain{2};
 }  // namespace
@@ -232,6 +233,7 @@ void Restore::written(const Status& status) {
         if (*alive == nullptr || !running_) return;
         if (!tip.ok()) return give_up(tip.status());
         order_.to = plan_.to;
+        end_ = *tip;
         Value done = Value::map();
         done.set("lsn", tip->point.lsn.value());
         done.set("timeline", tip->point.timeline.hex());
@@ -253,6 +255,22 @@ void Restore::close_batch(const Value& done) {
                                           "written",
                                           plan_.to.lsn.value(), done.at("lsn").number(),
                                           done.at("bytes").number()));
+    wait_end(done, context_.clock->boot() + kEndWait);
+}
+
+// What is told to be done survives what `ack` says that an answered write survives.
+void Restore::wait_end(const Value& done, std::chrono::nanoseconds until) {
+    const bool kept = access_.end_kept(end_);
+    if (!kept && context_.clock->boot() < until) {
+        timer_.after(kKeptPoll, [this, done, until] { wait_end(done, until); });
+        return;
+    }
+    if (!kept)
+        context_.event("alarm-restore",
+                       fmt::format("step {} is served, and its batch's end is not yet with the "
+                                   "standbys that `ack` counts: a takeover before that offers step "
+                                   "{}",
+                                   end_.point.lsn.value(), order_.before.lsn.value()));
     listen([this, alive = alive_, done](const Status& status) {
         if (*alive != nullptr) told(status.ok() ? Result<Value>(done) : Result<Value>(status));
     });

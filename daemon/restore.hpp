@@ -4,7 +4,9 @@
 //  2. the node whose history is read has `before` durable, and says where it differs from the step;
 //  3. the record: from here on a start serves nobody until the restore is ended;
 //  4. the batch begins in the stream; what differs is written through the capture;
-//  5. the batch ends, at a point; the record of 3 is gone; clients are let in again.
+//  5. the batch ends, at a point; the record of 3 is gone;
+//  6. the standbys that `ack` counts have the end, or a bounded time has passed, with an alarm;
+//     clients are let in again.
 // If the node dies, or a step fails:
 //  - before 3 is durable nothing was changed, and it serves again;
 //  - behind it the volumes hold a mix: `--continue` writes the rest, `--undo` brings back
@@ -42,6 +44,8 @@ struct RestoreAccess {
     std::function<void(const std::string& node, Point, Point,
                        std::function<void(Result<std::vector<journal::GapExtent>>)>)>
         diff;
+    // As many standbys as `ack` asks for have the end of the batch, durable.
+    std::function<bool(const journal::Tip& end)> end_kept;
     // As long as it lives retention leaves the step; null where the node's session holds it.
     std::function<journal::HoldPtr(const std::string& node, Point)> hold;
 };
@@ -80,6 +84,7 @@ class Restore {
     void write();
     void written(const Status& status);
     void close_batch(const Value& done);
+    void wait_end(const Value& done, std::chrono::nanoseconds until);
     void told(const Result<Value>& answer);
     void give_up(const Status& why);
     void listen(std::function<void(Status)> done);
@@ -93,6 +98,7 @@ class Restore {
     bool resumed_ = false;  // the record was there before
     RestoreRecord order_;   // what runs
     RestorePlan plan_;
+    journal::Tip end_;  // of its batch
     std::unique_ptr<RestoreJob> job_;
     std::chrono::nanoseconds begun_{0};
     std::chrono::nanoseconds told_at_{0};

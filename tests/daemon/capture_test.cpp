@@ -79,5 +79,39 @@ TEST(Capture, ABatchIsSealedBetweenItsEntries) {
                                            {EntryKind::batch_end, Lsn(3)}}));
 }
 
+struct Answered : BlockSink {
+    void complete(std::uint64_t token, const Status& status) override {
+        EXPECT_TRUE(status.ok());
+        tokens.push_back(token);
+    }
+    std::vector<std::uint64_t> tokens;
+};
+
+// A standby that is compared is whole behind the batch's end only: what waited for it in the batch
+// would wait for ever.
+TEST(Capture, InABatchNoAnswerWaitsForAStandby) {
+    net::Loop loop;
+    HandClock clock;
+    CaptureOptions options;
+    options.group = Uuid::random();
+    options.tip.point.timeline = TimelineId(Uuid::random().bytes());
+    options.clock = &clock;
+    Capture capture(
+        loop, options, [](const FramePtr&) {}, [](const std::string&, const std::string&) {});
+    Answered sink;
+    CapturedWrite write;
+    write.kind = EntryKind::zero;
+    write.length = ByteCount(kSectorBytes);
+    capture.answer(capture.captured(write), sink, 1);
+    capture.begin_batch();
+    capture.answer(capture.captured(write), sink, 2);
+    EXPECT_EQ(sink.tokens, (std::vector<std::uint64_t>{2}));
+    capture.end_batch();
+    capture.answer(capture.captured(write), sink, 3);
+    EXPECT_EQ(sink.tokens, (std::vector<std::uint64_t>{2}));
+    capture.gate().release(Lsn(3));
+    EXPECT_EQ(sink.tokens, (std::vector<std::uint64_t>{2, 1, 3}));
+}
+
 }  // namespace
 }  // namespace everstep::daemon
