@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include <fmt/format.h>
+
 namespace everstep::daemon {
 
 namespace {
@@ -16,6 +18,7 @@ RestoreJob::RestoreJob(net::Loop& loop, Pipeline& pipeline, RestorePlan plan, Re
       plan_(std::move(plan)),
       hooks_(std::move(hooks)),
       retry_(loop),
+      unanswered_(loop),
       alive_(std::make_shared<RestoreJob*>(this)) {
     for (const journal::GapExtent& extent : plan_.extents) figures_.total += extent.length.value();
 }
@@ -48,9 +51,12 @@ void RestoreJob::go_on() {
 }
 
 void RestoreJob::read(const Piece& piece) {
+    if (++reading_ == 1) watch_reads();
     hooks_.read({0, plan_.to, piece.volume, piece.offset, piece.length},
                 [this, alive = alive_, piece](Result<Buffer> content) {
                     if (*alive == nullptr || ended_) return;
+                    --reading_;
+                    watch_reads();
                     if (content.ok()) return write(piece, std::move(*content));
                     const ErrorCode code = content.status().code();
                     --running_;
@@ -58,6 +64,16 @@ void RestoreJob::read(const Piece& piece) {
                         return wait_for_link(piece, content.status());
                     end(content.status());
                 });
+}
+
+// From now on, or not at all while nothing is asked for.
+void RestoreJob::watch_reads() {
+    if (reading_ == 0) return unanswered_.cancel();
+    unanswered_.after(plan_.answer_within, [this] {
+        const std::chrono::duration<double> waited = plan_.answer_within;
+        end(Status(ErrorCode::unreachable,
+                   fmt::format("the history has answered no read for {:g} s", waited.count())));
+    });
 }
 
 void RestoreJob::wait_for_link(const Piece& piece, const Status& why) {
@@ -88,6 +104,7 @@ void RestoreJob::write(const Piece& piece, Buffer content) {
 void RestoreJob::end(const Status& status) {
     if (std::exchange(ended_, true)) return;
     retry_.cancel();
+    unanswered_.cancel();
     // May end this object.
     loop_.post([alive = alive_, status] {
         if (*alive == nullptr) return;

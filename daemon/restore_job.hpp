@@ -3,7 +3,8 @@
 // finds, are the primary's (primary_restore.cpp).
 // Thread: the node's loop. Invariants: it writes inside its extents only; what it has written is
 // the step's content, so that it may be begun anew at any time. A read that fails because the link
-// is gone is asked again for kRestorePatience.
+// is gone is asked again for kRestorePatience; it ends, too, when none of its reads is answered for
+// kRestoreAnswer, whatever the link says.
 #pragma once
 
 #include <deque>
@@ -17,10 +18,12 @@
 namespace everstep::daemon {
 
 inline constexpr std::chrono::seconds kRestorePatience{30};
+inline constexpr std::chrono::seconds kRestoreAnswer{120};
 
 struct RestorePlan {
     Point to;
     std::vector<journal::GapExtent> extents;  // where the volumes may differ from the step
+    std::chrono::nanoseconds answer_within = kRestoreAnswer;
 };
 
 struct RestoreFigures {
@@ -47,6 +50,7 @@ class RestoreJob {
     using Piece = journal::GapExtent;
     void go_on();
     void read(const Piece& piece);
+    void watch_reads();
     void wait_for_link(const Piece& piece, const Status& why);
     void write(const Piece& piece, Buffer content);
     void end(const Status& status);
@@ -58,8 +62,10 @@ class RestoreJob {
     std::deque<Piece> pieces_;
     RestoreFigures figures_;
     std::size_t running_ = 0;
+    std::size_t reading_ = 0;             // of those, what is not answered yet
     std::chrono::nanoseconds waited_{0};  // for the link, since a read went well
     net::Timer retry_;
+    net::Timer unanswered_;
     bool waits_ = false;  // for the link
     bool ended_ = false;
     std::shared_ptr<RestoreJob*> alive_;
