@@ -124,12 +124,17 @@ void Group::restore(const wire::AdminRequest& request, const AdminAnswer& answer
         if (std::find(peers.begin(), peers.end(), wanted.node) == peers.end())
             return refuse(ErrorCode::usage, wanted.node + " is no other member of group " + name());
     }
-    if (wanted.kind != RestoreRequest::Kind::begin) return restore_to(wanted, answer);
+    const bool dry_run = argument(request, "dry_run") == "1";
+    if (wanted.kind != RestoreRequest::Kind::begin) {
+        if (!dry_run && wanted.volume.empty()) return restore_to(wanted, answer);
+        return refuse(ErrorCode::usage,
+                      "--continue and --undo are for all that the restore began with: neither "
+                      "--dry-run nor a volume goes with them");
+    }
     if (wanted.node == context_.node) wanted.node.clear();
     if (wanted.node.empty()) wanted.node = history_node();
     if (wanted.node.empty() && !has_history_here())
         return refuse(ErrorCode::usage, "several nodes may have the history: --on names one");
-    const bool dry_run = argument(request, "dry_run") == "1";
     ask_history(wanted.node, {"point", {{"group", name()}, {"point", expression}}},
                 [this, alive = alive_, wanted, dry_run, answer](const wire::AdminReply& reply) {
                     if (*alive == nullptr || reply.more) return;
