@@ -181,6 +181,7 @@ Status ReceiveSession::Impl::take(const wire::ResyncEnd& end) {
 Status ReceiveSession::Impl::take(const wire::Keepalive& keepalive) {
     step_clock_ns = keepalive.step_clock_ns;
     captured = keepalive.captured;
+    reads.tick();
     return {};
 }
 

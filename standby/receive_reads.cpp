@@ -63,14 +63,25 @@ void ReceiveReads::start(const wire::ReadRequest& request) {
 
 // A step that cannot be held is refused when it is read.
 void ReceiveReads::keep(const Source& source, Point at) {
-    const auto held = std::find_if(holds_.begin(), holds_.end(), [&](const journal::HoldPtr& one) {
-        return one->at == at && !one->ended;
+    const auto now = standby_.options().clock->boot();
+    const auto kept = std::find_if(kept_.begin(), kept_.end(), [&](const Kept& one) {
+        return one.hold->at == at && !one.hold->ended;
     });
-    if (held != holds_.end() || !source->store().has_history()) return;
-    if (auto hold = source->store().hold(at, journal::HoldKind::lasting); hold.ok()) {
-        holds_.push_back(std::move(*hold));
-        if (holds_.size() > kReadHoldsMax) holds_.pop_front();
+    if (kept != kept_.end()) {
+        kept->asked = now;
+        return;
     }
+    if (!source->store().has_history()) return;
+    if (auto hold = source->store().hold(at, journal::HoldKind::lasting); hold.ok()) {
+        kept_.push_back({std::move(*hold), now});
+        if (kept_.size() > kReadHoldsMax) kept_.pop_front();
+    }
+}
+
+void ReceiveReads::tick() {
+    if (kept_.empty()) return;
+    const auto now = standby_.options().clock->boot();
+    std::erase_if(kept_, [&](const Kept& one) { return now - one.asked > kReadHold; });
 }
 
 Status ReceiveReads::read(const Standby& standby, const Source& source,

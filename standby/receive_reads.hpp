@@ -17,6 +17,7 @@ inline constexpr std::size_t kReadsMax = 64;
 inline constexpr std::size_t kReadsAtOnce = 4;
 inline constexpr std::uint64_t kReadAnswerBytesMax = 32ULL << 20;
 inline constexpr std::size_t kReadHoldsMax = 4;
+inline constexpr std::chrono::minutes kReadHold{5};  // behind the last read of a step
 static_assert(kReadAnswerBytesMax >= wire::kDataBytesMax, "one read fits an empty link");
 
 class ReceiveReads {
@@ -25,6 +26,7 @@ class ReceiveReads {
         : standby_(standby), actions_(actions), alive_(std::make_shared<bool>(true)) {}
     [[nodiscard]] Status ask(const wire::ReadRequest& request);
     void on_drained() { start_waiting(); }  // the link has sent everything
+    void tick();  // every few seconds at least: lets go of the steps that nobody reads any more
 
   private:
     struct Answer {
@@ -46,8 +48,12 @@ class ReceiveReads {
     const ReceiveActions& actions_;
     std::shared_ptr<bool> alive_;  // callbacks of running reads are dropped once it is gone
     std::deque<wire::ReadRequest> waiting_;
-    // The steps that were asked for last stay as long as the session.
-    std::deque<journal::HoldPtr> holds_;
+    // The steps that were asked for last stay for kReadHold, at most as long as the session.
+    struct Kept {
+        journal::HoldPtr hold;
+        std::chrono::nanoseconds asked;
+    };
+    std::deque<Kept> kept_;
     std::size_t running_ = 0;
     std::uint64_t running_bytes_ = 0;
 };

@@ -11,7 +11,7 @@ namespace {
 
 class Receive : public ::testing::Test {
   protected:
-    Receive() : scene(directory.path(), group) {
+    explicit Receive(const SceneOptions& options = {}) : scene(directory.path(), group, options) {
         std::vector<ByteCount> sizes;
         for (const VolumeFile& volume : scene.volumes()) sizes.push_back(volume.size);
         maker = std::make_unique<HistoryMaker>(group, sizes, test_seed());
@@ -393,6 +393,51 @@ TEST_F(Receive, APeerThatAsksForMoreReadsThanMayWaitLosesItsSession) {
     for (std::size_t i = 0; i < 3 * kReadsMax && status.ok(); ++i)
         status = sender->control(request);
     EXPECT_EQ(status.code(), ErrorCode::too_large) << status.message();
+}
+
+class TurnedClock final : public Clock {
+  public:
+    [[nodiscard]] WallTime wall() const override { return system_clock().wall(); }
+    [[nodiscard]] std::chrono::nanoseconds boot() const override {
+        return system_clock().boot() + std::chrono::seconds(ahead.load());
+    }
+    std::atomic<std::int64_t> ahead{0};
+};
+
+TurnedClock turned;
+
+class ReceiveReadHold : public Receive {
+  protected:
+    ReceiveReadHold() : Receive({.clock = &turned, .segment_bytes = ByteCount(64U << 10)}) {}
+    void pass(std::chrono::seconds time) {
+        turned.ahead += time.count();
+        ASSERT_OK(sender->control(wire::Keepalive{}));
+    }
+};
+
+TEST_F(ReceiveReadHold, AStepThatIsReadStaysForAWhileAndNotForEver) {
+    begin_pair();
+    for (int i = 0; i < 100; ++i) send();
+    ASSERT_TRUE(sender->acked(maker->head()));
+    ASSERT_TRUE(scene.wait_applied(maker->head()));
+    const Point at = maker->point(Lsn(maker->head().value() / 2));
+    wire::ReadRequest request;
+    request.at = at;
+    request.length = ByteCount(kSectorBytes);
+    const auto read = [&] { return sender->read(request).first.error; };
+    ASSERT_EQ(read(), ErrorCode::ok);
+    journal::KeepLimits little;
+    little.keep_bytes = ByteCount(1);
+    scene.standby().set_limits(little, ByteCount(0));
+    ASSERT_TRUE(eventually([&] { return scene.store().baseline().lsn > Lsn(0); }));
+    pass(kReadHold);
+    EXPECT_EQ(read(), ErrorCode::ok);
+    pass(kReadHold);  // behind the newest read, which began it anew
+    EXPECT_EQ(read(), ErrorCode::ok);
+    pass(kReadHold + std::chrono::seconds(1));
+    EXPECT_TRUE(eventually([&] { return scene.store().baseline().lsn > at.lsn; }));
+    EXPECT_EQ(read(), ErrorCode::refused);
+    EXPECT_IMAGE(read_step(scene.standby(), maker->head_point()), maker->now());
 }
 
 }  // namespace
