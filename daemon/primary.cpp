@@ -195,6 +195,7 @@ void Primary::begin_session(Standing& standing) {
     peer.start_session(std::move(events));
     standing.session->begin();
     say_who_listens();
+    restore_.keep_step(peer.name());
     context_.event("session", fmt::format("{}: {}", peer.name(),
                                           plan->mode == wire::StartMode::stream ? "streaming"
                                           : plan->mode == wire::StartMode::initial

@@ -405,6 +405,7 @@ void Primary::served(bool new_timeline) {
                     context_.record.timelines.back().number, new_timeline ? " (new)" : ""));
     if (const std::string cut = restore_.pending(); !cut.empty())
         context_.event("alarm-restore", cut);
+    restore_.keep_step("");
     tick_timer_.every(std::chrono::milliseconds(50), [this] { tick(); });
     save_timer_.every(std::chrono::seconds(5), [this] { save_progress(); });
     release();

@@ -12,6 +12,7 @@ constexpr std::chrono::milliseconds kKeptPoll{20};
 constexpr std::chrono::seconds kEndWait{2};  // for the standbys to have the batch's end
 constexpr std::chrono::milliseconds kTell{200};
 constexpr std::chrono::seconds kListenAgain{2};
+constexpr std::chrono::seconds kKeepAgain{60};  // well within standby::kReadHold
 }  // namespace
 
 Restore::Restore(GroupContext& context, RestoreAccess access)
@@ -19,6 +20,7 @@ Restore::Restore(GroupContext& context, RestoreAccess access)
       access_(std::move(access)),
       timer_(*context.loop),
       listen_timer_(*context.loop),
+      keep_timer_(*context.loop),
       alive_(std::make_shared<Restore*>(this)) {}
 
 Restore::~Restore() {
@@ -315,6 +317,7 @@ void Restore::give_up(const Status& why) {
     if (context_.record.restore) {
         context_.event("alarm-restore", why.message() + "; " + pending());
         told(Status(why.code(), why.message() + "; " + pending()));
+        keep_step(context_.record.restore->node);
         return;
     }
     context_.event("alarm-restore", why.message() + "; nothing was changed");
@@ -324,9 +327,22 @@ void Restore::give_up(const Status& why) {
     });
 }
 
+void Restore::keep_step(const std::string& node) {
+    const auto& record = context_.record.restore;
+    if (!record || record->undo || record->node != node) return;
+    if (node.empty()) {
+        if (!hold_) hold_ = access_.hold(node, record->to);
+        return;
+    }
+    keep_timer_.after(kKeepAgain, [this, node] { keep_step(node); });
+    access_.read(node, {0, record->to, VolumeIndex(0), ByteOffset(0), ByteCount(kSectorBytes)},
+                 [](const Result<Buffer>&) {});
+}
+
 void Restore::stop(const Status& why) {
     timer_.cancel();
     listen_timer_.cancel();
+    keep_timer_.cancel();
     after_.clear();
     if (running_) told(why);
 }

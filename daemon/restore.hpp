@@ -63,6 +63,9 @@ class Restore {
     void run(const RestoreRequest& request, RestoreEvents events);
     // Of one that was cut: what the volumes hold is the truth, and the batch ends with it.
     void take_as_it_is(std::function<void(Status)> done);
+    // The session with the node began, or (empty) this node serves: while that lasts, retention
+    // leaves the step that a cut restore goes on to. Said again by itself.
+    void keep_step(const std::string& node);
     // The role ends; what was begun stays in the record.
     void stop(const Status& why);
     [[nodiscard]] std::uint64_t clients() const;  // connected now; blocks for a moment
@@ -104,6 +107,7 @@ class Restore {
     std::chrono::nanoseconds told_at_{0};
     net::Timer timer_;
     net::Timer listen_timer_;
+    net::Timer keep_timer_;
     bool listens_ = false;   // clients are to be let in
     journal::HoldPtr hold_;  // of the step that is read
     std::vector<std::function<void()>> after_;

@@ -3,6 +3,7 @@
 import os
 import random
 import shutil
+import signal
 import threading
 import time
 
@@ -102,13 +103,35 @@ def little_history_there(context):
         scene.lab.write_config()
         beta.term()
         beta.start()
+        wait_for("the step is gone", lambda: beta.status()["history"]["oldest"] > 32, 60)
         alpha.start()
         wait_for("it knows", lambda: alpha.status()["state"] == "refused", 60)
-        wait_for("the step is gone", lambda: beta.status()["history"]["oldest"] > 32, 60)
         alpha.one("restore", GROUP, "--undo")
         scene.lab.wait_serving(alpha)
         scene.lab.wait_streaming()
         same_images("undone", equal_pair(scene, "undone"), {"data": second})
+
+
+@check("restore_attack.step_kept", 200)
+def step_kept(context):
+    """Between a cut and its end the standby's retention leaves the step of a restore whose primary is connected."""
+    with Scene(context, {"data": 32 << 20}, **{"history.keep_bytes": "100MiB"}) as scene:
+        scene.start()
+        alpha, beta = scene.alpha, scene.beta
+        first, _ = written_twice(scene.random, alpha)
+        scene.lab.wait_caught_up(alpha, beta)
+        begin_and_cut(scene, alpha.kill9, "step:32")
+        alpha.start()
+        wait_for("it knows", lambda: alpha.status()["state"] == "refused", 60)
+        wait_for("it is connected", lambda: beta.status()["state"] in ("resync", "streaming"), 60)
+        scene.lab.group["history.keep_bytes"] = "10MiB"
+        scene.lab.write_config()
+        beta.child.signal(signal.SIGHUP)
+        wait_for("retention comes to the step", lambda: beta.status()["history"]["oldest"] > 30, 60)
+        alpha.one("restore", GROUP, "--continue")
+        scene.lab.wait_serving(alpha)
+        scene.lab.wait_streaming()
+        same_images("gone on with", equal_pair(scene, "gone on with"), {"data": first})
 
 
 @check("restore_attack.branch_dropped", 300)
