@@ -9,11 +9,11 @@ import time
 
 from everstep_lab.base import require, wait_for
 from everstep_lab.model import same_images
-from everstep_lab.nbdio import connect, read_point
+from everstep_lab.nbdio import connect, raw_images, read_point
 from everstep_lab.nodes import GROUP, Lab
 from everstep_lab.registry import check
 from everstep_lab.scene import Scene
-from checks.restore import HALF, begin_and_cut, big_scene, equal_pair, has_begun, head_of, served
+from checks.restore import FULL, HALF, batches, begin_and_cut, big_scene, equal_pair, has_begun, head_of, served
 
 
 class Obstacle:
@@ -214,3 +214,115 @@ def no_history_left(context):
         scene.lab.wait_serving(alpha)
         scene.lab.wait_streaming()
         equal_pair(scene, "the pair")
+
+
+@check("restore_attack.held_standby", 200)
+def held_standby(context):
+    """The history that a restore reads stands at a step of its own, and moves meanwhile: no byte of either is wrong."""
+    with big_scene(context) as scene:
+        alpha, beta = scene.alpha, scene.beta
+        full, head = served(alpha), head_of(beta)
+        half = read_point(beta, HALF)[1]
+        beta.one("rewind", GROUP, HALF)
+        begun = threading.Thread(target=lambda: alpha.one("restore", GROUP, "step:0", seconds=180))
+        begun.start()
+        wait_for("the restore writes", lambda: has_begun(alpha), 60, 0.005)
+        for point in (f"step:{head}", HALF):
+            beta.one("rewind", GROUP, point)
+        begun.join(120)
+        scene.lab.wait_caught_up(held=True)
+        last = head_of(beta)
+        same_images("restored", served(alpha), {"data": bytes(96 << 20)})
+        same_images("held meanwhile", raw_images(beta), half)
+        for lsn in (head + 1, last - 1):
+            beta.cli("rewind", GROUP, f"step:{lsn}").expect(3, "batch", head, last)
+        same_images("held after a refusal", raw_images(beta), half)
+        beta.one("rewind", GROUP, f"step:{head}")
+        same_images("held before the batch", raw_images(beta), full)
+        beta.one("resume", GROUP)
+        same_images("both", equal_pair(scene, "resumed"), {"data": bytes(96 << 20)})
+
+
+@check("restore_attack.unsaved_end", 240)
+def unsaved_end(context):
+    """The batch has ended and the record cannot say so: what --undo writes then is a batch of its own."""
+    with big_scene(context) as scene:
+        alpha, beta = scene.alpha, scene.beta
+        full, half = served(alpha), read_point(beta, HALF)[1]
+        obstacle = os.path.join(alpha.state, "groups", GROUP, "group.new")
+
+        def cannot_be_saved(point):
+            answers = []
+            begun = threading.Thread(target=lambda: answers.append(alpha.cli("restore", GROUP, point, seconds=180)))
+            begun.start()
+            wait_for("the restore writes", lambda: has_begun(alpha), 60, 0.005)
+            beta.freeze()
+            os.makedirs(os.path.join(obstacle, "in"))
+            beta.thaw()
+            begun.join(120)
+            require(answers and "group.new" in answers[0].err, f"the end could be saved, nothing is tested: {answers}")
+            answers[0].expect(1, "--continue", "--undo")
+            require(alpha.status()["state"] == "refused", "it is served although its record says restore")
+            alpha.cli("restore", GROUP, "--continue").expect(1, "group.new")
+            shutil.rmtree(obstacle)
+            wait_for("the standby has the end", lambda: batches(beta)[0]["to"] is not None, 60)
+            return batches(beta)[0]
+
+        head = head_of(beta)
+        ended = cannot_be_saved(HALF)
+        require(ended["from"] == head and ended["to"] == head_of(beta), f"the batch is {ended}, head was {head}")
+        same_images("its end", read_point(beta, f"step:{ended['to']}")[1], half)
+        body = alpha.one("restore", GROUP, "--continue")
+        require(body["lsn"] == ended["to"] and body["bytes"] == 0, f"all was written, and --continue says {body}")
+        same_images("restored", equal_pair(scene, "restored"), half)
+        require(len(batches(beta)) == 1, f"nothing was written, and the batches are {batches(beta)}")
+
+        first = cannot_be_saved(FULL)
+        body = alpha.one("restore", GROUP, "--undo")
+        same_images("undone", equal_pair(scene, "undone"), half)
+        require([(one["from"], one["to"]) for one in batches(beta)[:2]] ==
+                [(first["to"], body["lsn"]), (first["from"], first["to"])], f"the batches are {batches(beta)}")
+        beta.cli("export", GROUP, f"step:{first['to'] + 1}").expect(3, "batch")
+        same_images("the end that was undone", read_point(beta, f"step:{first['to']}")[1], full)
+
+
+def memory_peak(node):
+    """Bytes, since forget_peak()."""
+    with open(f"/proc/{node.child.pid}/status", encoding="ascii") as lines:
+        return next(1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
+
+
+def forget_peak(node):
+    with open(f"/proc/{node.child.pid}/clear_refs", "w", encoding="ascii") as file:
+        file.write("5")
+
+
+@check("restore_attack.scattered", 120)
+def scattered(context):
+    """Very many small differences: it ends, in little memory, bit-identical."""
+    count, stride = context.count(10_000, 100_000), 12 << 10
+    with Scene(context, {"data": count * stride}) as scene:
+        scene.start()
+        alpha, beta = scene.alpha, scene.beta
+        handle = connect(alpha.uri())
+        wanted = bytearray(count * stride)
+        for number in range(count):
+            at, block = number * stride + 4096 * (number % 2), scene.random.randbytes(4096)
+            handle.pwrite(block, at)
+            wanted[at:at + 4096] = block
+        handle.flush()
+        handle.shutdown()
+        newest = scene.lab.wait_caught_up()
+        for point, content in (("step:0", bytes(count * stride)), (f"step:{newest}", bytes(wanted))):
+            for node in (alpha, beta):
+                forget_peak(node)
+            before = {node.name: memory_peak(node) for node in (alpha, beta)}
+            start = time.monotonic()
+            body = alpha.one("restore", GROUP, point, seconds=600)
+            context.say(f"{count} extents restored in {time.monotonic() - start:.1f} s")
+            require(body["extents"] >= count and body["bytes"] == 4096 * count, f"it says {body}")
+            for node in (alpha, beta):
+                grown = memory_peak(node) - before[node.name]
+                context.say(f"{node.name} took {grown >> 20} MiB more")
+                require(grown < (64 << 20) + 1024 * count, f"{node.name} took {grown} bytes more")
+            same_images(point, equal_pair(scene, point), {"data": content})
