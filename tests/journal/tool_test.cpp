@@ -165,6 +165,75 @@ TEST_F(JournalTool, RebuildMakesTheCatalogueAndVerifyComparesIt) {
     EXPECT_EQ(run({"verify", history.store_path()}), 0) << out;
 }
 
+// Frames behind which a batch begins and, if it is whole, ends.
+void put_batch(KeepLab& lab, std::size_t frames, bool whole) {
+    const FramePtr begin = lab.primary.batch_frame(EntryKind::batch_begin);
+    ASSERT_TRUE(lab.store->append({&begin, 1}).ok());
+    lab.take_some(frames);
+    if (!whole) return;
+    const FramePtr end = lab.primary.batch_frame(EntryKind::batch_end);
+    ASSERT_TRUE(lab.store->append({&end, 1}).ok());
+    lab.take_some(2);
+}
+
+// A node that died in the middle of a restore: what lies around each batch comes out, nothing from
+// inside, and the same from what was made of the segments alone.
+TEST_F(JournalTool, NoStepInsideABatchComesOut) {
+    KeepLab lab;
+    lab.begin();
+    lab.take_some(7);  // two steps each; a segment holds some of them
+    put_batch(lab, 9, true);
+    put_batch(lab, 8, false);
+    while (lab.store->wants_tending()) ASSERT_TRUE(lab.store->tend().ok());
+    const Lsn head = lab.primary.head();
+    lab.store.reset();
+    const std::string store = lab.options.directory;
+    const std::string replica = lab.directory.file("replica").string();
+    const Image& image = lab.replica.volumes[0];
+    put_content(replica, {reinterpret_cast<const char*>(image.data()), image.size()});
+    const auto extract_step = [&](Lsn lsn) {
+        outputs = {lab.directory.file("out").string()};
+        std::filesystem::remove(outputs[0]);
+        return run({"extract", store, "--replica", replica, "--step", std::to_string(lsn.value()),
+                    "-o", outputs[0]});
+    };
+    for (int turn = 0; turn < 2; ++turn) {
+        EXPECT_EQ(run({"verify", store}), 0) << out << err;
+        EXPECT_NE(out.find("no damage"), std::string::npos) << out;
+        EXPECT_EQ(run({"dump", store, "--json"}), 0) << err;
+        EXPECT_NE(out.find("\"kind\":\"batch begin\""), std::string::npos);
+        EXPECT_NE(out.find("\"kind\":\"batch end\""), std::string::npos);
+        std::size_t points = 0;
+        for (Lsn lsn(0); lsn <= head; ++lsn) {
+            const bool whole = Lsn(14) < lsn && lsn < Lsn(32);
+            const bool open = Lsn(36) < lsn;
+            ASSERT_EQ(extract_step(lsn), whole || open ? 3 : 0) << lsn.value() << ": " << err;
+            ASSERT_EQ(std::filesystem::exists(outputs[0]), !whole && !open) << lsn.value();
+            const std::string why =
+                whole  ? "step:14 and step:32"
+                : open ? "batch that is still open (restore); the nearest point is step:36"
+                       : "";
+            EXPECT_NE(err.find(why), std::string::npos) << err;
+            if (whole || open) continue;
+            ++points;
+            const Image& wanted = lab.primary.image(lsn)[0];
+            const std::string found = content_of(outputs[0]);
+            ASSERT_EQ(found.size(), wanted.size());
+            EXPECT_EQ(std::memcmp(found.data(), wanted.data(), found.size()), 0) << lsn.value();
+        }
+        EXPECT_EQ(points, 15U + 5U);
+        for (const auto& entry : std::filesystem::directory_iterator(store)) {
+            const std::string name = entry.path().filename().string();
+            const bool derived = name.find("index") != std::string::npos ||
+                                 name.find("merged") != std::string::npos ||
+                                 name.starts_with("catalogue");
+            if (turn == 0 && derived) std::filesystem::remove(entry.path());
+        }
+        EXPECT_EQ(run({"rebuild", store}), 0) << out << err;
+    }
+    EXPECT_TRUE(std::filesystem::exists(store + "/catalogue-0"));
+}
+
 TEST_F(JournalTool, MergedIndexesAreVerifiedAndABadOneIsRemoved) {
     KeepLab lab;
     lab.begin();
