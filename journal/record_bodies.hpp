@@ -31,7 +31,7 @@ struct GapRecord {
     Gap gap;
     TimelineId line;
     Lsn line_end;           // given up: nothing behind gap.from up to here is a point
-    bool given_up = false;  // the receiving line went back before gap.from while it was open
+    bool given_up = false;  // the receiving line left it while it was open
 };
 
 struct HeadBody {  // redo, first record: everything that is valid when the segment begins

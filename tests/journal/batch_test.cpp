@@ -1,4 +1,5 @@
-// Batches of steps that belong together: no point lies inside, and nothing is lost by one.
+// Batches of steps that belong together: no point lies inside, and nothing is lost by one. Lines
+// that leave one, or a gap, while it is open.
 #include <gtest/gtest.h>
 
 #include "tests/journal/store_lab.hpp"
@@ -35,6 +36,24 @@ class Batch : public testing::Test {
     void put_batch(EntryKind kind) {
         const FramePtr frame = primary.batch_frame(kind);
         expect_ok(lab.store->append({&frame, 1}));
+    }
+    // Of a resync, at the newest step.
+    void put_extent(const TestWrite& extent) {
+        const Point tip = lab.store->tip().point;
+        FrameEntry entry;
+        entry.lsn = tip.lsn;
+        entry.volume = extent.volume;
+        entry.offset = extent.offset;
+        entry.length = extent.length;
+        FrameBuilder builder;
+        builder.add(entry, content(extent, tip.lsn + 100, 1));
+        FrameHeader header;
+        header.kind = FrameKind::resync;
+        header.group = lab.options.group;
+        header.timeline = tip.timeline;
+        header.first_lsn = header.last_lsn = tip.lsn;
+        header.sub_first = 1;
+        expect_ok(lab.store->append_resync(builder.seal(header)));
     }
     void sync() { expect_ok(lab.store->sync()); }
     static Point at(std::uint64_t lsn) { return {kLine, Lsn(lsn)}; }
@@ -180,3 +199,88 @@ TEST_F(Batch, ALineFromAnotherOneLeavesTheBatch) {
 
 }  // namespace
 }  // namespace everstep::journal::lab
+// A takeover to the step before a batch: what was written of it stays behind, without a point; what
+// is written from there on lies in no batch.
+TEST_F(Batch, ALineFromTheStepBeforeABatchIsNotInside) {
+    put({write(0, 8), write(8, 8)});
+    put_batch(EntryKind::batch_begin);
+    put({write(16, 8), write(0, 2)});
+    sync();
+    Primary next(primary, test_uuid(2), Lsn(2));
+    expect_ok(lab.store->append_timeline(next.timeline()));
+    const FramePtr frame = next.frame({write(40, 8), write(16, 4)});
+    expect_ok(lab.store->append({&frame, 1}));
+    sync();
+    for (int turn = 0; turn < 2; ++turn) {
+        EXPECT_FALSE(lab.store->gap_open());
+        EXPECT_TRUE(lab.store->order_kept());
+        EXPECT_EQ(lab.store->consistent(), (Point{test_uuid(2), Lsn(4)}));
+        for (const std::uint64_t lsn : {3, 4}) {
+            EXPECT_EQ(lab.store->view(at(lsn)).status().code(), ErrorCode::refused) << lsn;
+            EXPECT_EQ(lab.compare({test_uuid(2), Lsn(lsn)}, next.image(Lsn(lsn))), "") << lsn;
+        }
+        EXPECT_EQ(lab.compare(at(2), primary.image(Lsn(2))), "");
+        lab.reopen();
+    }
+    // A batch of its own is one.
+    const FramePtr begin = next.batch_frame(EntryKind::batch_begin);
+    const FramePtr end = next.batch_frame(EntryKind::batch_end, {write(1, 1), write(2, 2)});
+    expect_ok(lab.store->append(std::vector<FramePtr>{begin, end}));
+    sync();
+    EXPECT_EQ(lab.store->consistent(), (Point{test_uuid(2), Lsn(6)}));
+    EXPECT_TRUE(lab.store->view({test_uuid(2), Lsn(4)}).ok());
+    EXPECT_FALSE(lab.store->view({test_uuid(2), Lsn(5)}).ok());
+    expect_ok(lab.go_to({test_uuid(2), Lsn(6)}));
+    EXPECT_EQ(lab.replica.volumes, next.image(Lsn(6)));
+}
+
+// The same in the middle of a resync: its extents stay behind, too.
+TEST_F(Batch, ALineFromTheStepBeforeAGapIsNotInside) {
+    put({write(0, 8), write(8, 8)});
+    expect_ok(lab.store->open_gap(at(2), "overflow"));
+    put_extent(write(50, 3));
+    put({write(2, 2)});
+    put_extent(write(20, 3));
+    sync();
+    expect_ok(lab.apply_all(at(3)));
+    Primary next(primary, test_uuid(2), Lsn(2));
+    expect_ok(lab.store->append_timeline(next.timeline()));
+    const FramePtr frame = next.frame({write(30, 4)});
+    expect_ok(lab.store->append({&frame, 1}));
+    sync();
+    for (int turn = 0; turn < 2; ++turn) {
+        EXPECT_FALSE(lab.store->gap_open());
+        EXPECT_EQ(lab.store->consistent(), (Point{test_uuid(2), Lsn(3)}));
+        EXPECT_EQ(lab.store->view(at(3)).status().code(), ErrorCode::refused);
+        EXPECT_EQ(lab.compare(at(2), primary.image(Lsn(2))), "");
+        EXPECT_EQ(lab.compare({test_uuid(2), Lsn(3)}, next.image(Lsn(3))), "");
+        lab.reopen();
+    }
+    expect_ok(lab.go_to({test_uuid(2), Lsn(3)}));
+    EXPECT_EQ(lab.replica.volumes, next.image(Lsn(3)));
+}
+
+TEST_F(Batch, ALineFromASideLineLeavesABatchBehind) {
+    put({write(0, 8), write(8, 8), write(3, 3)});
+    Primary second(primary, test_uuid(2), Lsn(1));
+    expect_ok(lab.store->append_timeline(second.timeline()));
+    const FramePtr begin = second.batch_frame(EntryKind::batch_begin, {write(16, 8)});
+    const FramePtr inside = second.frame({write(24, 8)});
+    expect_ok(lab.store->append(std::vector<FramePtr>{begin, inside}));
+    sync();
+    ASSERT_TRUE(lab.store->gap_open());
+    Primary third(primary, test_uuid(3), Lsn(3));
+    expect_ok(lab.store->append_timeline(third.timeline()));
+    const FramePtr frame = third.frame({write(40, 8)});
+    expect_ok(lab.store->append({&frame, 1}));
+    sync();
+    for (int turn = 0; turn < 2; ++turn) {
+        EXPECT_FALSE(lab.store->gap_open());
+        EXPECT_EQ(lab.store->consistent(), (Point{test_uuid(3), Lsn(4)}));
+        EXPECT_EQ(lab.compare({test_uuid(2), Lsn(2)}, second.image(Lsn(2))), "");
+        EXPECT_EQ(lab.store->view({test_uuid(2), Lsn(3)}).status().code(), ErrorCode::refused);
+        EXPECT_EQ(lab.compare({test_uuid(3), Lsn(4)}, third.image(Lsn(4))), "");
+        lab.reopen();
+    }
+}
+

@@ -127,6 +127,37 @@ void ModelWorld::write_batch() {
     ASSERT_EQ(lab_.store->consistent(), (Point{line().timeline().id, line().head()}));
 }
 
+// A takeover in the middle of a batch or a resync: another line goes on, from the step before it or
+// from any other. What came inside stays without a point.
+void ModelWorld::leave_gap() {
+    sync();
+    const Point from{line().timeline().id, line().head()};
+    no_points_.push_back({receiving_, from.lsn, Lsn(UINT64_MAX)});
+    if (pick(2) == 0) {
+        put_batch(EntryKind::batch_begin);
+        for (std::uint64_t n = pick(4); n > 0 && !failed(); --n) {
+            append();
+            amid();
+        }
+    } else {
+        check(lab_.store->open_gap(from, "lost"), "open_gap");
+        const TestWrite lost = random_write();
+        (void)line().frame({lost});
+        lost_writes({lost});
+    }
+    if (failed()) return;
+    sync();
+    Point start = pick(2) == 0 ? from : random_point();
+    if (start.lsn < lines_[number_of(start.timeline)]->timeline().branch_lsn) start = from;
+    begin_line(start.lsn, start.timeline);
+    ASSERT_FALSE(lab_.store->gap_open());
+    append();
+    sync();
+    ASSERT_EQ(lab_.store->consistent(), (Point{line().timeline().id, line().head()}));
+    if (!failed()) check_points();
+    if (!failed()) resume();
+}
+
 void ModelWorld::end_gap() {
     TestWrite sync_step;
     sync_step.kind = EntryKind::sync;

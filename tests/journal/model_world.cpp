@@ -26,6 +26,7 @@ std::span<const ModelWorld::Operation> ModelWorld::operations() {
         {"takeover", 1, &ModelWorld::takeover},
         {"lose_order", 1, &ModelWorld::lose_order},
         {"write_batch", 1, &ModelWorld::write_batch},
+        {"leave_gap", 1, &ModelWorld::leave_gap},
         {"put_mark", 2, &ModelWorld::put_mark},
         {"drop_mark", 1, &ModelWorld::drop_mark},
         {"open_export", 3, &ModelWorld::open_export},

@@ -95,6 +95,7 @@ class ModelWorld {
     void begin_line(Lsn branch, TimelineId from);
     void lose_order();
     void write_batch();
+    void leave_gap();
     void put_batch(EntryKind kind);
     void amid();
     void lost_writes(const std::vector<TestWrite>& lost);

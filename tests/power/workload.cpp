@@ -10,6 +10,8 @@ namespace {
 
 using journal::lab::TestWrite;
 
+constexpr std::size_t kLinesMax = 12;
+
 bool of_store(const std::string& path, const char* kind) {
     return path.starts_with(std::string(kStoreDirectory) + "/" + kind);
 }
@@ -29,6 +31,7 @@ std::span<const Workload::Operation> Workload::operations() {
         {"branch", 3, &Workload::branch},
         {"lose_order", 3, &Workload::lose_order},
         {"write_batch", 1, &Workload::write_batch},
+        {"leave_batch", 1, &Workload::leave_batch},
         {"put_mark", 5, &Workload::put_mark},
         {"drop_mark", 2, &Workload::drop_mark},
         {"restart", 2, &Workload::restart},
@@ -239,10 +242,14 @@ Status Workload::resume() {
 
 Status Workload::branch() {
     EVERSTEP_TRY(sync());
-    Point from = random_point();
+    const Point from = random_point();
+    if (from.lsn < past_.lines()[*past_.number_of(from.timeline)].writer.timeline().branch_lsn)
+        return {};
+    return past_.lines().size() < kLinesMax ? begin_line(from) : Status();
+}
+
+Status Workload::begin_line(const Point& from) {
     const std::size_t parent = *past_.number_of(from.timeline);
-    if (from.lsn < past_.lines()[parent].writer.timeline().branch_lsn) return {};
-    if (past_.lines().size() >= 12) return {};
     PastLine& line = past_.branch(parent, from.lsn);
     promise_.durable.emplace_back();
     EVERSTEP_TRY(node_.store().append_timeline(line.writer.timeline()));
@@ -304,6 +311,26 @@ Status Workload::write_batch() {
     past_.gaps.push_back(batch);
     EVERSTEP_TRY(put_frame(last));
     return sync();
+}
+
+// A takeover in the middle of one: another line goes on.
+Status Workload::leave_batch() {
+    if (past_.lines().size() >= kLinesMax) return {};
+    EVERSTEP_TRY(sync());
+    journal::lab::Primary& writer = past_.receiving().writer;
+    const Point from{writer.timeline().id, writer.head()};
+    EVERSTEP_TRY(put_frame(writer.batch_frame(EntryKind::batch_begin)));
+    for (std::uint64_t n = pick(4); n > 0; --n) {
+        EVERSTEP_TRY(put_frame(writer.frame({random_write()})));
+        if (pick(2) == 0) EVERSTEP_TRY(node_.store().sync());
+        if (pick(2) == 0) EVERSTEP_TRY(node_.apply_some(options_.bug).status());
+    }
+    past_.gaps.push_back({true, past_.receiving_number(), from.lsn, writer.head() + 1, {}});
+    EVERSTEP_TRY(sync());
+    Point start = pick(2) == 0 ? from : random_point();
+    if (start.lsn < past_.lines()[*past_.number_of(start.timeline)].writer.timeline().branch_lsn)
+        start = from;
+    return begin_line(start);
 }
 
 Status Workload::put_mark() {

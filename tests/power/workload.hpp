@@ -48,8 +48,10 @@ class Workload {
     [[nodiscard]] Status rewind();
     [[nodiscard]] Status resume();
     [[nodiscard]] Status branch();
+    [[nodiscard]] Status begin_line(const Point& from);
     [[nodiscard]] Status lose_order();
     [[nodiscard]] Status write_batch();
+    [[nodiscard]] Status leave_batch();
     [[nodiscard]] Status put_frame(const FramePtr& frame);
     [[nodiscard]] Status put_mark();
     [[nodiscard]] Status drop_mark();

@@ -121,6 +121,35 @@ def two_at_once(context):
             require(content_of(node, "head") == new, f"the head of {node.name} is not the primary's content")
 
 
+@check("resync.takeover_in_the_middle", 120)
+def takeover_in_the_middle(context):
+    """The step before the gap is served; what is written from there on has points, and keeps nothing for ever."""
+    size = 64 << 20
+    with lost_primary(context, size=size) as (lab, old, _):
+        alpha, beta = lab.alpha, lab.beta
+        alpha.start()
+        beta.start()
+        wait_for("the compare begins", lambda: beta.status()["state"] == "resync", 30, 0.002)
+        alpha.kill9()
+        wait_for("the link is down", lambda: beta.status()["state"] == "waiting", 30)
+        require(beta.status()["history"]["head"] == 1, "the compare has come to its end: nothing is tested")
+        beta.one("takeover", GROUP, "--force")
+        lab.wait_serving(beta)
+        require(read_device(beta.uri()) == old, "another content than that of the step before the gap is served")
+        for turn in range(2):
+            client = connect(beta.uri())
+            client.pwrite(os.urandom(4096), turn << 20)
+            client.flush()
+            client.shutdown()
+            require(content_of(beta, "head") == read_device(beta.uri()), "the head is not what is served")
+            beta.one("mark", GROUP, f"mine{turn}")
+            require(content_of(beta, f"mine{turn}") == read_device(beta.uri()), "a mark is not what is served")
+            beta.kill9()
+            beta.start()
+            lab.wait_serving(beta)
+        require(content_of(beta, "1@step:1") == old, "the step before the gap has changed")
+
+
 def blocks_once(node):
     """Some segments of history: blocks that are written once each."""
     client = connect(node.uri())
