@@ -223,3 +223,28 @@ for lacking in ("beta", "gamma"):
     for promoted in (False, True):
         check(f"resync.flush_mark_{lacking}_lacks_{'takeover' if promoted else 'restart'}", 120)(
             lambda context, lacks=lacking, promote=promoted: frames_without_steps(context, lacks, promote))
+
+
+@check("resync.behind_two_unclean_stops", 120)
+def behind_two_unclean_stops(context):
+    """Of a timeline that came and went while it was away a standby has nothing; it comes back by itself."""
+    with lost_primary(context) as (lab, old, _):
+        alpha, beta = lab.alpha, lab.beta
+        alpha.start()
+        lab.wait_serving(alpha)
+        record = os.path.join(alpha.state, "groups", GROUP, "group")
+        overwrite(alpha, SIZE)
+        saved = os.stat(record).st_mtime_ns
+        wait_for("what was given out is recorded", lambda: os.stat(record).st_mtime_ns != saved, 30)
+        alpha.kill9()
+        alpha.start()
+        status = lab.wait_serving(alpha)
+        begun = [one["text"] for one in alpha.events() if one["kind"] == "timeline"][-1]
+        require(status["timeline_number"] == 3 and "behind step 1:" not in begun, f"{begun}: nothing is tested")
+        overwrite(alpha, SIZE)
+        beta.start()
+        lab.wait_caught_up()
+        new = read_device(alpha.uri())
+        check_points(beta, (old, new))
+        require(content_of(beta, "head") == new, "the head is not the primary's content")
+        require(content_of(beta, "1@step:1") == old, "the step before the gap has changed")
