@@ -163,6 +163,7 @@ void Group::demoted(const StartDecision& decision) {
     primary_.reset();
     if (!standby_) standby_ = std::make_unique<StandbyRole>(context_);
     standby_->seal_off(Status(ErrorCode::refused, record.refused));
+    if (standby_->standby()) standby_->standby()->set_serving(false);
     // Its history stays readable.
     if (has_history_here()) exports_.restore(context_, *standby_->standby());
 }

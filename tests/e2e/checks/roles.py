@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shutil
+import signal
 import socket
 
 from checks.starts import SIZE, Alone, bytes_served, fill, prepare, wait_state
@@ -205,6 +206,13 @@ def demoted_history(context):
         lab.beta.thaw()
         wait_for("beta is demoted", lambda: lab.beta.status()["role"] == "standby", 30)
         require(f"is {point} of" in lab.beta.status()["why"], f"beta says {lab.beta.status()['why']}")
+        # It serves nobody: nothing is given up for room.
+        oldest = lab.beta.status()["history"]["oldest"]
+        lab.group["history.reserve_bytes"] = "1000TiB"
+        lab.write_config()
+        lab.beta.child.signal(signal.SIGHUP)
+        wait_for("its disk is full", lambda: "alarm-full" in [one["kind"] for one in lab.beta.events()], 30)
+        require(lab.beta.status()["history"]["oldest"] == oldest, "history was given up for room")
         for restart in (False, True):
             if restart:
                 lab.beta.term()
