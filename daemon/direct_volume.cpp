@@ -39,6 +39,11 @@ DirectVolume::DirectVolume(net::Loop& loop, Capture& capture, Place place, Devic
       intent_(std::move(device.intent)),
       syncs_(loop, [this] { return sync_device(); }) {}
 
+Status DirectVolume::start() {
+    if (intent_) EVERSTEP_TRY(intent_->start());
+    return syncs_.start();
+}
+
 void DirectVolume::submit(const BlockRequest& request, BlockSink& sink) {
     switch (request.op) {
         case BlockOp::read:

@@ -30,6 +30,7 @@ class DirectVolume final : public CapturedVolume {
         std::unique_ptr<IntentGate> intent;  // none where no standby could differ
     };
     DirectVolume(net::Loop& loop, Capture& capture, Place place, Device device);
+    [[nodiscard]] Status start();  // before the first request
     [[nodiscard]] std::uint64_t size_bytes() const override { return size_.value(); }
     [[nodiscard]] bool read_only() const override { return false; }
     void submit(const BlockRequest& request, BlockSink& sink) override;

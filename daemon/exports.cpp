@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "common/base/descriptors.hpp"
+#include "common/base/thread.hpp"
 #include "common/net/address.hpp"
 
 namespace everstep::daemon {
@@ -189,7 +190,7 @@ Result<Value> Exports::add_read_only(GroupContext& context, standby::Standby& st
     one.source = request.at.source;
     Status status;
     on_loop([&] {
-        status = serve(one, request);
+        status = within_limits([&] { return serve(one, request); });
         if (!status.ok()) {
             one.servers.clear();
             one.devices.clear();

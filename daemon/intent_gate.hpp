@@ -31,6 +31,7 @@ class IntentGate {
     using Lost = std::function<void(const Status& why, std::function<void(Status)> done)>;
     IntentGate(net::Loop& loop, std::unique_ptr<IntentMap> map, const Clock& clock, Lost lost);
     ~IntentGate();
+    [[nodiscard]] Status start() { return syncs_.start(); }  // before the first write that waits
 
     // The map could not be opened: as one that cannot be written, from the beginning.
     void unopened(const Status& why);

@@ -3,6 +3,7 @@
 #include <future>
 #include <utility>
 
+#include "common/base/thread.hpp"
 #include "daemon/direct_volume.hpp"
 #include "daemon/resync_frame.hpp"
 #include "daemon/store_volume.hpp"
@@ -31,8 +32,8 @@ Pipeline::~Pipeline() {
 
 Status Pipeline::start() {
     std::promise<Status> opened;
-    thread_ = std::thread([this] { loop_.run(); });
-    loop_.post([this, &opened] { opened.set_value(open()); });
+    EVERSTEP_TRY(start_thread(thread_, [this] { loop_.run(); }));
+    loop_.post([this, &opened] { opened.set_value(within_limits([this] { return open(); })); });
     const Status status = opened.get_future().get();
     if (!status.ok()) stop();
     return status;
@@ -83,15 +84,19 @@ Status Pipeline::open_volume(std::size_t index) {
     const PipelineVolume& volume = options_.volumes[index];
     const VolumeIndex place(index);
     if (journal_) {
-        volumes_.push_back(std::make_unique<StoreVolume>(loop_, *capture_, *journal_,
-                                                         StoreVolume::Place{place, volume.size}));
+        auto served = std::make_unique<StoreVolume>(loop_, *capture_, *journal_,
+                                                    StoreVolume::Place{place, volume.size});
+        EVERSTEP_TRY(served->start());
+        volumes_.push_back(std::move(served));
         return {};
     }
     auto file = options_.files->open(volume.device, {io::OpenMode::read_write, true, false});
     if (!file.ok()) return file.status().with_context("volume " + volume.name);
-    volumes_.push_back(std::make_unique<DirectVolume>(
+    auto served = std::make_unique<DirectVolume>(
         loop_, *capture_, DirectVolume::Place{place, volume.size},
-        DirectVolume::Device{std::move(file.value()), open_intent(index)}));
+        DirectVolume::Device{std::move(file.value()), open_intent(index)});
+    EVERSTEP_TRY(served->start());
+    volumes_.push_back(std::move(served));
     return {};
 }
 

@@ -47,6 +47,12 @@ LinkEvents Puller::link_events() {
 }
 
 void Puller::begin() {
+    auto worker = net::WorkerPool::make(1);
+    if (!worker.ok()) {
+        finish(worker.status());
+        return;
+    }
+    worker_ = std::move(*worker);
     for (const std::string& device : options_.devices) {
         auto file = context_.files->open(device, {io::OpenMode::read_write, true, false});
         if (!file.ok()) {
@@ -97,8 +103,8 @@ Status Puller::on_control(const wire::Control& message) {
 void Puller::put(const Wanted& wanted, Buffer content_of) {
     if (finished_) return;
     ++writing_;
-    worker_.post([alive = alive_, loop = context_.loop, file = files_[wanted.volume.value()],
-                  wanted, content = std::make_shared<const Buffer>(std::move(content_of))] {
+    worker_->post([alive = alive_, loop = context_.loop, file = files_[wanted.volume.value()],
+                   wanted, content = std::make_shared<const Buffer>(std::move(content_of))] {
         const Result<std::uint64_t> changed =
             write_differing(*file, wanted.offset, content->bytes());
         loop->post([alive, changed] {
@@ -120,21 +126,25 @@ void Puller::written(const Status& status, std::uint64_t changed) {
 void Puller::finish(const Status& status) {
     if (finished_) return;
     finished_ = true;
-    worker_.post(
-        [alive = alive_, loop = context_.loop, files = std::move(files_), status]() mutable {
-            Status result = status;
-            for (const auto& file : files) {
-                const Status synced = file->sync();
-                if (result.ok()) result = synced;
-            }
-            files.clear();  // and with them the locks, before anybody else opens the devices
-            loop->post([alive, result] {
-                if (*alive == nullptr) return;
-                Puller& self = **alive;
-                const Done done = self.done_;
-                done(result, ByteCount(self.changed_));  // may end this object
-            });
+    auto close = [alive = alive_, loop = context_.loop, files = std::move(files_),
+                  status]() mutable {
+        Status result = status;
+        for (const auto& file : files) {
+            const Status synced = file->sync();
+            if (result.ok()) result = synced;
+        }
+        files.clear();  // and with them the locks, before anybody else opens the devices
+        loop->post([alive, result] {
+            if (*alive == nullptr) return;
+            Puller& self = **alive;
+            const Done done = self.done_;
+            done(result, ByteCount(self.changed_));  // may end this object
         });
+    };
+    if (worker_)
+        worker_->post(std::move(close));
+    else
+        close();
 }
 
 }  // namespace everstep::daemon

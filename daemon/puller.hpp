@@ -52,7 +52,7 @@ class Puller {
     std::uint64_t changed_ = 0;
     bool finished_ = false;
     std::shared_ptr<Puller*> alive_;
-    net::WorkerPool worker_{1};
+    std::unique_ptr<net::WorkerPool> worker_;
 };
 
 }  // namespace everstep::daemon

@@ -4,6 +4,17 @@
 
 namespace everstep::daemon {
 
+namespace {
+constexpr std::size_t kReaderThreads = 2;
+}
+
+Status StoreVolume::start() {
+    auto readers = net::WorkerPool::make(kReaderThreads);
+    if (!readers.ok()) return readers.status();
+    readers_ = std::move(*readers);
+    return {};
+}
+
 void StoreVolume::submit(const BlockRequest& request, BlockSink& sink) {
     switch (request.op) {
         case BlockOp::read:

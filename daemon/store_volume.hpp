@@ -19,11 +19,8 @@ class StoreVolume final : public CapturedVolume {
         ByteCount size;
     };
     StoreVolume(net::Loop& loop, Capture& capture, StoreJournal& journal, Place place)
-        : loop_(loop),
-          capture_(capture),
-          journal_(journal),
-          place_(place),
-          readers_(std::make_unique<net::WorkerPool>(2)) {}
+        : loop_(loop), capture_(capture), journal_(journal), place_(place) {}
+    [[nodiscard]] Status start();  // before the first request
     [[nodiscard]] std::uint64_t size_bytes() const override { return place_.size.value(); }
     [[nodiscard]] bool read_only() const override { return false; }
     void submit(const BlockRequest& request, BlockSink& sink) override;

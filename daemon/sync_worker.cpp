@@ -1,9 +1,15 @@
 #include "daemon/sync_worker.hpp"
 
+#include "common/base/thread.hpp"
+
 namespace everstep::daemon {
 
 SyncWorker::SyncWorker(net::Loop& loop, std::function<Status()> sync)
-    : loop_(loop), sync_(std::move(sync)), thread_([this] { run(); }) {}
+    : loop_(loop), sync_(std::move(sync)) {}
+
+Status SyncWorker::start() {
+    return start_thread(thread_, [this] { run(); });
+}
 
 SyncWorker::~SyncWorker() {
     {
@@ -11,7 +17,7 @@ SyncWorker::~SyncWorker() {
         stop_ = true;
     }
     wake_.notify_one();
-    thread_.join();
+    if (thread_.joinable()) thread_.join();
 }
 
 void SyncWorker::request(Done done) {

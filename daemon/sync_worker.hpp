@@ -19,6 +19,7 @@ class SyncWorker {
     using Done = std::function<void(const Status&)>;
     SyncWorker(net::Loop& loop, std::function<Status()> sync);
     ~SyncWorker();
+    [[nodiscard]] Status start();  // before the first request
     void request(Done done);
 
   private:

@@ -1,5 +1,7 @@
 #include "standby/apply.hpp"
 
+#include "common/base/thread.hpp"
+
 namespace everstep::standby {
 namespace {
 
@@ -56,8 +58,8 @@ ApplyStage::~ApplyStage() {
     stop();
 }
 
-void ApplyStage::start() {
-    thread_ = std::thread([this] { run(); });
+Status ApplyStage::start() {
+    return start_thread(thread_, [this] { run(); });
 }
 
 void ApplyStage::wake() {

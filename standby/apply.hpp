@@ -45,7 +45,7 @@ class ApplyStage {
 
     ApplyStage(journal::Store& store, Replica& replica, const Clock& clock, ApplyHooks hooks);
     ~ApplyStage();  // stop() first
-    void start();
+    [[nodiscard]] Status start();
     void wake();                                            // durable moved, or history began
     void set_serving(bool serving) { serving_ = serving; }  // any thread
     // The running batch or move is finished, then the write that has pieces left (a long discard):

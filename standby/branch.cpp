@@ -126,7 +126,7 @@ Result<std::shared_ptr<Branch>> Branch::make(const BranchOptions& options, Below
     EVERSTEP_TRY(branch->begin());
     branch->impl_->record.clean = false;
     EVERSTEP_TRY(branch->impl_->save());
-    branch->start();
+    EVERSTEP_TRY(branch->start());
     return branch;
 }
 
@@ -142,7 +142,7 @@ Result<std::shared_ptr<Branch>> Branch::open(const BranchOptions& options, Below
         EVERSTEP_TRY(append_new_timeline(*impl.store, impl.store->tip().point, options.node));
     impl.record.clean = false;
     EVERSTEP_TRY(impl.save());
-    branch->start();
+    EVERSTEP_TRY(branch->start());
     return branch;
 }
 
@@ -186,10 +186,9 @@ Status Branch::begin() {
     return append_new_timeline(*impl_->store, base, impl_->options.node);
 }
 
-void Branch::start() {
+Status Branch::start() {
     Impl& impl = *impl_;
     const auto event = impl.options.event;
-    impl.readers = std::make_unique<net::WorkerPool>(kReaderThreads);
     impl.journal = std::make_unique<JournalStage>(
         *impl.store, JournalHooks{[](bool) {},
                                   [event, id = impl.record.id](const Status& status) {
@@ -197,7 +196,10 @@ void Branch::start() {
                                             fmt::format("export {}: {}", id, status.message()));
                                   },
                                   impl.options.on_the_loop});
-    impl.journal->start();
+    EVERSTEP_TRY(impl.journal->start());
+    auto readers = net::WorkerPool::make(kReaderThreads);
+    if (!readers.ok()) return readers.status();
+    impl.readers = std::move(*readers);
     KeeperOptions keep;
     keep.files = impl.options.files;
     keep.directory = impl.store_directory();
@@ -208,13 +210,13 @@ void Branch::start() {
     impl.keeper =
         std::make_unique<Keeper>(*impl.store, *impl.step, keep, KeeperHooks{event, [](bool) {}});
     impl.keeper->serve(true);
-    impl.keeper->start();
+    return impl.keeper->start();
 }
 
 void Branch::stop() {
     Impl& impl = *impl_;
     if (!impl.journal) return;
-    impl.keeper->stop();
+    if (impl.keeper) impl.keeper->stop();
     impl.journal->stop();
     impl.record.clean = impl.journal->failure().ok();
     impl.journal.reset();

@@ -77,7 +77,7 @@ class Branch final : public LocalHistory {
     Branch();
     [[nodiscard]] Status open_store(const BranchOptions& options);
     [[nodiscard]] Status begin();
-    void start();
+    [[nodiscard]] Status start();
     struct Impl;
     std::unique_ptr<Impl> impl_;
 };

@@ -11,6 +11,7 @@
 
 #include "common/base/config.hpp"
 #include "standby/history_log.hpp"
+#include "common/base/thread.hpp"
 #include "standby/paths.hpp"
 #include "standby/reply_stream.hpp"
 #include "standby/scrub_job.hpp"
@@ -239,11 +240,15 @@ void HistoryCommands::Impl::start(std::size_t objects, const Reply& reply,
     }
     LongCommand& command = running.emplace_back();
     command.stream = std::make_shared<ReplyStream>(*standby, reply, objects);
-    command.thread = std::thread([stream = command.stream, work = std::move(work)] {
-        std::string message;
-        const Status status = work(*stream, message);
-        stream->finish(status, std::move(message));
-    });
+    const Status begun =
+        start_thread(command.thread, [stream = command.stream, work = std::move(work)] {
+            std::string message;
+            const Status status = work(*stream, message);
+            stream->finish(status, std::move(message));
+        });
+    if (begun.ok()) return;
+    running.pop_back();
+    reply(reply_of(begun));
 }
 
 void HistoryCommands::Impl::log(const wire::AdminRequest& request, const Reply& reply) {

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "common/base/assert.hpp"
+#include "common/base/thread.hpp"
 
 namespace everstep::standby {
 namespace {
@@ -48,8 +49,8 @@ JournalStage::~JournalStage() {
     stop();
 }
 
-void JournalStage::start() {
-    thread_ = std::thread([this] { run(); });
+Status JournalStage::start() {
+    return start_thread(thread_, [this] { run(); });
 }
 
 void JournalStage::stop() {

@@ -53,7 +53,7 @@ class JournalStage {
 
     JournalStage(journal::Store& store, JournalHooks hooks);
     ~JournalStage();  // stop() first
-    void start();
+    [[nodiscard]] Status start();
     // What was pushed is done and durable when it returns; what comes later is answered with
     // `closed`.
     void stop();

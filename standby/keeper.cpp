@@ -4,6 +4,8 @@
 
 #include <tuple>
 
+#include "common/base/thread.hpp"
+
 namespace everstep::standby {
 namespace {
 
@@ -22,8 +24,8 @@ Keeper::~Keeper() {
     stop();
 }
 
-void Keeper::start() {
-    thread_ = std::thread([this] { run(); });
+Status Keeper::start() {
+    return start_thread(thread_, [this] { run(); });
 }
 
 void Keeper::stop() {

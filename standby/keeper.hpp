@@ -45,7 +45,7 @@ class Keeper {
     Keeper(journal::Store& store, const journal::ReplicaReader& replica, KeeperOptions options,
            KeeperHooks hooks);
     ~Keeper();  // stop() first
-    void start();
+    [[nodiscard]] Status start();
     void stop();               // leaves a long condensing
     void serve(bool serving);  // the node serves through the store
     // Other limits, from the next look on, which comes at once.

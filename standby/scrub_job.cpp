@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "common/base/config.hpp"
+#include "common/base/thread.hpp"
 #include "standby/branches.hpp"
 #include "standby/history_values.hpp"
 #include "standby/scrub_state.hpp"
@@ -298,11 +299,13 @@ void ScrubJob::run(const std::string& rate, Reply reply) {
         if (wanted != 0) now.rate = wanted;
         now.changed.notify_all();
     }
+    if (!now.watchers->running) {
+        now.branches = branches_of(now.standby);
+        const Status begun = start_thread(now.thread, [work = &now] { work->work(); });
+        if (!begun.ok()) return reply(error_of(begun));
+        now.watchers->running = true;
+    }
     now.watchers->replies.push_back(std::move(reply));
-    if (now.watchers->running) return;
-    now.watchers->running = true;
-    now.branches = branches_of(now.standby);
-    now.thread = std::thread([work = &now] { work->work(); });
 }
 
 }  // namespace everstep::standby

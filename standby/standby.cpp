@@ -103,7 +103,9 @@ Result<std::unique_ptr<Standby>> Standby::open(const StandbyOptions& options, ne
     auto replica = Replica::open(*impl.options.files, options.volumes);
     if (!replica.ok()) return replica.status();
     impl.replica = std::move(*replica);
-    impl.readers = std::make_unique<net::WorkerPool>(kReaderThreads);
+    auto readers = net::WorkerPool::make(kReaderThreads);
+    if (!readers.ok()) return readers.status();
+    impl.readers = std::move(*readers);
 
     const auto on_the_loop = [notices](std::function<void()> callback) {
         notices->answer(std::move(callback));
@@ -127,11 +129,11 @@ Result<std::unique_ptr<Standby>> Standby::open(const StandbyOptions& options, ne
                                       notices->failed(status);
                                   },
                                   on_the_loop});
-    impl.apply->start();
-    impl.journal->start();
+    EVERSTEP_TRY(impl.apply->start());
+    EVERSTEP_TRY(impl.journal->start());
     // Before retention: they hold what lies below them.
     EVERSTEP_TRY(standby->open_branches());
-    start_keeper(impl);
+    EVERSTEP_TRY(start_keeper(impl));
     return standby;
 }
 
@@ -162,7 +164,7 @@ Branches& Standby::branches() const {
     return *impl_->branches;
 }
 
-void Standby::start_keeper(Impl& impl) {
+Status Standby::start_keeper(Impl& impl) {
     KeeperOptions options;
     options.files = impl.options.files;
     options.directory = impl.options.directory;
@@ -175,7 +177,7 @@ void Standby::start_keeper(Impl& impl) {
     };
     hooks.pause = [journal = impl.journal.get()](bool paused) { journal->hold(paused); };
     impl.keeper = std::make_unique<Keeper>(*impl.store, *impl.replica, options, std::move(hooks));
-    impl.keeper->start();
+    return impl.keeper->start();
 }
 
 bool Standby::full() const {

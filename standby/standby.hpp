@@ -134,7 +134,7 @@ class Standby final : public LocalHistory {
   private:
     Standby();
     struct Impl;
-    static void start_keeper(Impl& impl);
+    [[nodiscard]] static Status start_keeper(Impl& impl);
     [[nodiscard]] Status open_branches();
     std::unique_ptr<Impl> impl_;
 };

@@ -6,15 +6,19 @@
 #include <functional>
 #include <memory>
 
+#include "common/base/status.hpp"
+
 namespace everstep::net {
 
 class WorkerPool {
   public:
-    explicit WorkerPool(std::size_t threads);
+    // refused: the host does not give so many threads.
+    [[nodiscard]] static Result<std::unique_ptr<WorkerPool>> make(std::size_t threads);
     ~WorkerPool();
     void post(std::function<void()> work);
 
   private:
+    WorkerPool();
     struct Impl;
     std::unique_ptr<Impl> impl_;
 };

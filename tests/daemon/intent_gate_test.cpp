@@ -62,6 +62,7 @@ class IntentGateTest : public testing::Test {
         volume_ = std::make_unique<DirectVolume>(
             loop_, *capture_, DirectVolume::Place{VolumeIndex(0), ByteCount(kVolumeBytes)},
             DirectVolume::Device{std::move(*device), std::move(gate)});
+        EXPECT_TRUE(volume_->start().ok());
     }
     ~IntentGateTest() override { volume_.reset(); }
 

@@ -41,8 +41,8 @@ class Stages {
             standby::ApplyHooks{[this] { tell(); }, failed, here});
         journal_ = std::make_unique<standby::JournalStage>(
             *store_, standby::JournalHooks{[this](bool) { moved(); }, failed, here});
-        apply_->start();
-        journal_->start();
+        EXPECT_TRUE(apply_->start().ok());
+        EXPECT_TRUE(journal_->start().ok());
     }
     void send() {
         std::vector<TestWrite> writes(1 + random_() % 3);

@@ -2,8 +2,10 @@
 // lost by it, and never read wrong.
 #include <filesystem>
 #include <fstream>
+#include <limits>
 #include <random>
 
+#include "common/base/thread.hpp"
 #include "on_a_step.hpp"
 
 namespace everstep::standby::testing {
@@ -267,6 +269,47 @@ TEST_F(OnAStep, DamageOfItsStoreIsToldAndNeverRead) {
         branch.reset();
         scene_->close();
     }
+}
+
+constexpr std::int64_t kAllThreads = std::numeric_limits<std::int64_t>::max();
+
+TEST_F(OnAStep, WithoutThreadsForItItIsRefusedAndNothingStays) {
+    begin();
+    push(20);
+    std::shared_ptr<Branch> branch;
+    Status made;
+    std::int64_t given = 0;
+    do {
+        ASSERT_LT(given, 20);
+        threads_to_give() = given++;
+        made = make("1", maker_->head_point(), branch);
+        threads_to_give() = kAllThreads;
+        if (made.ok()) break;
+        EXPECT_EQ(made.code(), ErrorCode::refused);
+        EXPECT_NE(made.message().find("no more threads"), std::string::npos) << made.message();
+        EXPECT_FALSE(std::filesystem::exists(path_of("1")));
+    } while (!made.ok());
+    EXPECT_GT(given, 2);
+    HistoryMaker writer = writer_on(*branch, *maker_);
+    write(*branch, writer, 5);
+    expect_all(*branch, writer);
+    // The whole standby, too, is refused and not ended, whichever thread it lacks; and nothing of
+    // the branch is lost by that, nor its timeline.
+    const TimelineId timeline = branch->store().tip().point.timeline;
+    branch.reset();
+    scene_->close();
+    for (given = 0; !scene_->standby_open(); ++given) {
+        ASSERT_LT(given, 40);
+        threads_to_give() = given;
+        const Status opened = scene_->open();
+        threads_to_give() = kAllThreads;
+        EXPECT_TRUE(opened.ok() || opened.code() == ErrorCode::refused) << opened.message();
+    }
+    EXPECT_GT(given, 8);
+    branch = find("1");
+    ASSERT_NE(branch, nullptr);
+    EXPECT_EQ(branch->store().tip().point.timeline, timeline);
+    expect_all(*branch, writer);
 }
 
 TEST_F(OnAStep, AMarkOnItIsWritten) {

@@ -61,6 +61,7 @@ class Scene {
     ~Scene();
     [[nodiscard]] Status open();
     void close();  // stop() and away
+    [[nodiscard]] bool standby_open() const { return standby_ != nullptr; }
     [[nodiscard]] Standby& standby() { return *standby_; }
     [[nodiscard]] const journal::Store& store() { return standby_->store(); }
     [[nodiscard]] LoopThread& thread() { return thread_; }

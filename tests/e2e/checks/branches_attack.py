@@ -646,3 +646,38 @@ def kill9_make_drop(context):
             bad = [one for one in beta.events() if "alarm" in one["kind"]]
             require(not bad, f"{bad[:5]}")
         context.say(f"{len(there)} there, {len(gone)} dropped, {len(maybe)} cut short")
+
+
+@check("branches_attack.no_descriptors_left", 300)
+def no_descriptors_left(context):
+    """Whichever descriptor is one too many: the export is refused, and the daemon goes on."""
+    with Scene(context) as scene:
+        scene.start()
+        scene.write(50, 2, 4)
+        scene.settle()
+        beta = scene.beta
+        pid = beta.child.pid
+        usual = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        for words in ((), ("--writable",)):
+            refused = served = 0
+            for spare in range(6, 80):
+                held = max(int(fd) for fd in os.listdir(f"/proc/{pid}/fd"))
+                resource.prlimit(pid, resource.RLIMIT_NOFILE, (held + spare, usual[1]))
+                answer = beta.cli("export", GROUP, "head", *words, seconds=30)
+                resource.prlimit(pid, resource.RLIMIT_NOFILE, usual)
+                require(beta.child.alive(), f"the daemon ended: {spare} descriptors, {words}")
+                refused += answer.code != 0
+                if answer.code == 0:
+                    served += 1
+                    beta.do("unexport", answer.json()[0]["id"])
+                if served == 3:
+                    break
+            context.say(f"{words}: {refused} times refused, {served} times served")
+            require(refused > 0 and served == 3, "nothing is tested")
+            require(not exports(beta), f"left over: {exports(beta)}")
+        scene.write(50)
+        scene.settle()
+        beta.term()
+        beta.start()  # removes what could not be removed without a descriptor
+        left = os.listdir(os.path.join(beta.state, "groups", GROUP, "branches"))
+        require(not left and not exports(beta), f"left over: {left}, {exports(beta)}")
