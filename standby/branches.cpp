@@ -40,6 +40,15 @@ Status Branches::open() {
     return {};
 }
 
+// A copy has the timelines of what it was made of: a point would lie in both.
+Status Branches::misplaced(const std::string& id, const std::string& recorded) const {
+    return {ErrorCode::refused,
+            fmt::format("{}: what lies here is the branch of export {}, copied or renamed; give "
+                        "the directory the name {} again, or `everstep unexport {} --drop` deletes "
+                        "it",
+                        directory_of(id), recorded, recorded, id)};
+}
+
 void Branches::open_one(const std::string& id) {
     Entry entry;
     entry.record.id = id;
@@ -51,9 +60,11 @@ void Branches::open_one(const std::string& id) {
     }
     if (record.ok()) {
         entry.record = *record;
+        entry.record.id = id;
         const auto below = holder(record->base.timeline);
         auto hold = below->store().hold(record->base, journal::HoldKind::lasting);
-        auto opened = Branch::open(options_of(id), below, *record);
+        auto opened = record->id == id ? Branch::open(options_of(id), below, *record)
+                                       : Result<std::shared_ptr<Branch>>(misplaced(id, record->id));
         entry.failed = opened.status();
         if (opened.ok())
             entry.branch = std::move(*opened);

@@ -53,6 +53,7 @@ class Branches {
     [[nodiscard]] std::string directory_of(const std::string& id) const;
     [[nodiscard]] BranchOptions options_of(const std::string& id) const;
     void open_one(const std::string& id);
+    [[nodiscard]] Status misplaced(const std::string& id, const std::string& recorded) const;
     [[nodiscard]] bool may_lie_over(const Entry& upper, const Entry& lower) const;
     Options options_;
     std::map<std::string, Entry> all_;

@@ -178,3 +178,50 @@ TEST(BranchRecord, IsReadAsItWasWrittenAndNothingElseIs) {
 
 }  // namespace
 }  // namespace everstep::standby::testing
+TEST_F(OnAStep, ADirectoryThatWasCopiedOrRenamedIsRefused) {
+    begin();
+    push(20);
+    std::shared_ptr<Branch> branch;
+    ASSERT_OK(make("1", maker_->head_point(), branch));
+    HistoryMaker writer = writer_on(*branch, *maker_);
+    write(*branch, writer, 5);
+    const auto close = [&] {
+        branch.reset();
+        scene_->close();
+    };
+    const auto told = [&](const std::string& directory) {
+        return eventually([&] {
+            const auto events = scene_->events();
+            return std::any_of(events.begin(), events.end(), [&](const std::string& event) {
+                return event.find("alarm-export") != std::string::npos &&
+                       event.find(directory + ": ") != std::string::npos &&
+                       event.find("the branch of export 1") != std::string::npos;
+            });
+        });
+    };
+    close();
+    std::filesystem::copy(path_of("1"), path_of("2"), std::filesystem::copy_options::recursive);
+    ASSERT_OK(scene_->open());
+    EXPECT_EQ(find("2"), nullptr);
+    EXPECT_TRUE(told(path_of("2")));
+    branch = find("1");
+    ASSERT_NE(branch, nullptr);
+    write(*branch, writer, 3);
+    expect_all(*branch, writer);
+    ASSERT_OK(drop("2"));
+    EXPECT_FALSE(std::filesystem::exists(path_of("2")));
+    close();
+    std::filesystem::rename(path_of("1"), path_of("7"));
+    ASSERT_OK(scene_->open());
+    EXPECT_EQ(find("1"), nullptr);
+    EXPECT_EQ(find("7"), nullptr);
+    EXPECT_TRUE(told(path_of("7")));
+    close();
+    std::filesystem::rename(path_of("7"), path_of("1"));
+    ASSERT_OK(scene_->open());
+    branch = find("1");
+    ASSERT_NE(branch, nullptr);
+    EXPECT_EQ(branch->store().tip().point, writer.head_point());
+    expect_all(*branch, writer);
+}
+
