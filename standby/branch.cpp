@@ -14,8 +14,9 @@
 namespace everstep::standby {
 namespace {
 
-// Of each branch, of which there may be many: less than a group's store takes.
-constexpr ByteCount kSegmentBytes{16ULL << 20};
+// Of each branch, of which there may be many and most are hardly written on: less than a group's
+// store takes. An unwritten one has two of them.
+constexpr ByteCount kSegmentBytes{4ULL << 20};
 constexpr ByteCount kRecentFrameBytes{4ULL << 20};
 constexpr std::size_t kReaderThreads = 1;
 // So much may be written between two looks at the room that is left: the keeper's, once a second,
@@ -207,6 +208,7 @@ Status Branch::start() {
     impl.reserve_bytes = keep.reserve_bytes.value();
     keep.segment_bytes = kSegmentBytes;
     keep.keeps_all = true;
+    keep.makes_spares = false;
     impl.keeper =
         std::make_unique<Keeper>(*impl.store, *impl.step, keep, KeeperHooks{event, [](bool) {}});
     impl.keeper->serve(true);

@@ -72,7 +72,7 @@ void Keeper::tick() {
     if (is_short(0)) make_room();
     const std::uint64_t margin = full_ ? options_.reserve_bytes.value() / 8 : 0;
     set_full(is_short(margin));
-    if (!full_) make_ahead();
+    if (!full_ && options_.makes_spares) make_ahead();
     if (store_.age() - age_saved_ >= kAgeSaved) save_age();
 }
 

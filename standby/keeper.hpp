@@ -33,7 +33,8 @@ struct KeeperOptions {
     journal::KeepLimits limits;
     ByteCount reserve_bytes{0};  // 0: none
     ByteCount segment_bytes{0};
-    bool keeps_all = false;  // serving, too, gives nothing up for room: a branch
+    bool keeps_all = false;    // serving, too, gives nothing up for room: a branch
+    bool makes_spares = true;  // while nothing comes the next segment's file is written ahead
 };
 struct KeeperHooks {
     std::function<void(std::string kind, std::string text)> event;

@@ -1,4 +1,6 @@
 // Branches: writes over a step in a store of their own, over restarts, beside retention, cut short.
+#include <sys/stat.h>
+
 #include <filesystem>
 #include <fstream>
 
@@ -128,6 +130,29 @@ TEST_F(OnAStep, BranchesOverBranchesGoFromTheTop) {
     ASSERT_OK(drop("9"));
     EXPECT_EQ(find("9"), nullptr);
     EXPECT_TRUE(branch_ids(io::system_files(), directory_.path() + "/branches")->empty());
+}
+
+// What the files below a directory take of the disk.
+std::uint64_t bytes_on_disk(const std::string& directory) {
+    std::uint64_t bytes = 0;
+    for (const auto& one : std::filesystem::recursive_directory_iterator(directory)) {
+        struct stat facts {};
+        EXPECT_EQ(::stat(one.path().c_str(), &facts), 0) << one.path();
+        bytes += static_cast<std::uint64_t>(facts.st_blocks) * 512;
+    }
+    return bytes;
+}
+
+TEST_F(OnAStep, OneThatIsNotWrittenTakesLittleRoom) {
+    constexpr std::uint64_t kUnwrittenBytesMax = 10ULL << 20;
+    begin({}, ByteCount(1));
+    push(10);
+    std::shared_ptr<Branch> branch;
+    ASSERT_OK(make("1", maker_->head_point(), branch));
+    // Its keeper has found several times that nothing comes.
+    const int looks = files_.looks();
+    ASSERT_TRUE(eventually([&] { return files_.looks() >= looks + 8; }));
+    EXPECT_LT(bytes_on_disk(path_of("1")), kUnwrittenBytesMax);
 }
 
 TEST_F(OnAStep, WhatWasCutShortIsRemovedAndWhatIsDamagedStays) {

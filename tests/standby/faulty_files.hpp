@@ -26,9 +26,12 @@ class FaultyFiles final : public io::FileSystem {
     void close_all(bool closed) { closed_ = closed; }
     void fill(bool full) { faults_->full = full; }
     void set_free(std::uint64_t bytes) { free_ = bytes; }
-    [[nodiscard]] Result<ByteCount> free_bytes(const std::string&) const override {
+    [[nodiscard]] Result<ByteCount> free_bytes(const std::string& path) const override {
+        if (path.find(part_) != std::string::npos) ++looks_;
         return ByteCount(free_);
     }
+    // How often the room of these was asked for.
+    [[nodiscard]] int looks() const { return looks_; }
     void hold(bool held) { faults_->waiting = held; }
     [[nodiscard]] bool holds() const { return faults_->waiters > 0; }
 
@@ -61,6 +64,7 @@ class FaultyFiles final : public io::FileSystem {
     std::atomic<bool> closed_{false};
     std::shared_ptr<Faults> faults_;
     std::atomic<std::uint64_t> free_{~0ULL};
+    mutable std::atomic<int> looks_{0};
 };
 
 }  // namespace everstep::standby::testing
