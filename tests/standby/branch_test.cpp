@@ -172,37 +172,17 @@ TEST_F(OnAStep, WhatWasCutShortIsRemovedAndWhatIsDamagedStays) {
     EXPECT_FALSE(std::filesystem::exists(path_of("3")));
     EXPECT_TRUE(std::filesystem::exists(path_of("2") + "/store"));
     EXPECT_EQ(find("2"), nullptr);
-    const auto events = scene_->events();
-    EXPECT_TRUE(std::any_of(events.begin(), events.end(), [](const std::string& event) {
-        return event.find("alarm-export") != std::string::npos &&
-               event.find("branches/2/branch") != std::string::npos;
+    EXPECT_TRUE(eventually([&] {
+        const auto events = scene_->events();
+        return std::any_of(events.begin(), events.end(), [](const std::string& event) {
+            return event.find("alarm-export") != std::string::npos &&
+                   event.find("branches/2/branch") != std::string::npos;
+        });
     }));
     ASSERT_OK(drop("2"));
     EXPECT_FALSE(std::filesystem::exists(path_of("2")));
 }
 
-TEST(BranchRecord, IsReadAsItWasWrittenAndNothingElseIs) {
-    BranchRecord record;
-    record.id = "12";
-    record.base = {Uuid::random(), Lsn(345)};
-    record.volumes = {"data", "logs"};
-    record.socket = "/run/a = b.sock";
-    record.clean = true;
-    const std::string text = pack_branch(record);
-    ASSERT_TRUE(unpack_branch(text).ok());
-    EXPECT_EQ(unpack_branch(text).value(), record);
-    record.socket.clear();
-    record.tcp = "[::1]:10809";
-    record.mount = "/mnt/a = b";
-    ASSERT_TRUE(unpack_branch(pack_branch(record)).ok());
-    EXPECT_EQ(unpack_branch(pack_branch(record)).value(), record);
-    for (const char* bad : {"", "id = 1\n", "base = x 1\n", "id = 1\nbase = zz 1\n", "clean = 2\n",
-                            "id 1\n", "unknown = 1\n"})
-        EXPECT_EQ(unpack_branch(bad).status().code(), ErrorCode::corrupt) << bad;
-}
-
-}  // namespace
-}  // namespace everstep::standby::testing
 TEST_F(OnAStep, ADirectoryThatWasCopiedOrRenamedIsRefused) {
     begin();
     push(20);
@@ -250,3 +230,25 @@ TEST_F(OnAStep, ADirectoryThatWasCopiedOrRenamedIsRefused) {
     expect_all(*branch, writer);
 }
 
+TEST(BranchRecord, IsReadAsItWasWrittenAndNothingElseIs) {
+    BranchRecord record;
+    record.id = "12";
+    record.base = {Uuid::random(), Lsn(345)};
+    record.volumes = {"data", "logs"};
+    record.socket = "/run/a = b.sock";
+    record.clean = true;
+    const std::string text = pack_branch(record);
+    ASSERT_TRUE(unpack_branch(text).ok());
+    EXPECT_EQ(unpack_branch(text).value(), record);
+    record.socket.clear();
+    record.tcp = "[::1]:10809";
+    record.mount = "/mnt/a = b";
+    ASSERT_TRUE(unpack_branch(pack_branch(record)).ok());
+    EXPECT_EQ(unpack_branch(pack_branch(record)).value(), record);
+    for (const char* bad : {"", "id = 1\n", "base = x 1\n", "id = 1\nbase = zz 1\n", "clean = 2\n",
+                            "id 1\n", "unknown = 1\n"})
+        EXPECT_EQ(unpack_branch(bad).status().code(), ErrorCode::corrupt) << bad;
+}
+
+}  // namespace
+}  // namespace everstep::standby::testing
