@@ -15,6 +15,7 @@ namespace {
 
 constexpr std::size_t kPortMax = 65535;
 constexpr std::size_t kBranchesMax = 4096;
+constexpr std::chrono::seconds kServeAgain{2};  // after an address could not be had
 
 const VolumeRecord* volume_named(const GroupContext& context, const std::string& name) {
     const auto& all = context.record.volumes;
@@ -269,10 +270,27 @@ void Exports::restore(GroupContext& context, standby::Standby& standby) {
             one.failed = entry.failed.message();
             one.told = written_value(one, entry.record, entry.record.base);
         } else if (const Status served = serve_branch(one); !served.ok()) {
-            one.failed = served.message();
-            context.event("alarm-export", fmt::format("export {}: {}", id, one.failed));
+            not_served(one, served);
         }
         exports_[id] = std::move(one);
+    }
+}
+
+void Exports::not_served(Export& one, const Status& why) {
+    if (one.failed != why.message())
+        one.context->event("alarm-export", fmt::format("export {}: {}", one.id, why.message()));
+    one.failed = why.message();
+    if (!again_) again_ = std::make_unique<net::Timer>(*one.context->loop);
+    again_->after(kServeAgain, [this] { serve_again(); });
+}
+
+void Exports::serve_again() {
+    for (auto& [id, one] : exports_) {
+        if (!one.branch || one.pipeline || one.moving) continue;
+        if (const Status served = serve_branch(one); !served.ok())
+            not_served(one, served);
+        else
+            one.context->event("export", fmt::format("export {} is served again", id));
     }
 }
 
@@ -382,7 +400,7 @@ void Exports::go_to(const std::string& id, const standby::PlacedPoint& at, bool 
                                Export& again = there->second;
                                again.moving = false;
                                const Status served = serve_branch(again);
-                               if (!served.ok()) again.failed = served.message();
+                               if (!served.ok()) not_served(again, served);
                                if (!branched.ok() || !served.ok())
                                    return done(branched.ok() ? served : branched);
                                Value told = told_of(again);

@@ -66,7 +66,7 @@ class Exports {
         journal::HoldPtr hold;  // the step stays as long as it is served
         std::vector<std::unique_ptr<BlockDevice>> devices;
         std::vector<std::unique_ptr<NbdServer>> servers;
-        // A writable one; without a pipeline it is not served, why stands in `failed`.
+        // A writable one; without a pipeline it is not served (yet), why stands in `failed`.
         std::shared_ptr<standby::Branch> branch;
         std::unique_ptr<Pipeline> pipeline;
         bool moving = false;  // go_to is under way
@@ -100,11 +100,15 @@ class Exports {
                                                  const Wanted& wanted) const;
     void end(Export& one);
     static void end_pipeline(Export& one);
+    // Of a branch: said once, and tried again by itself.
+    void not_served(Export& one, const Status& why);
+    void serve_again();
     void on_loop(const std::function<void()>& work);
     std::string directory_;
     std::map<std::string, Export, ById> exports_;
     std::uint64_t next_id_ = 1;
     std::shared_ptr<Exports*> alive_;
+    std::unique_ptr<net::Timer> again_;  // on the node's loop
     net::Loop loop_;
     std::thread thread_;
 };

@@ -2,6 +2,7 @@
 
 import os
 import resource
+import socket
 import subprocess
 import threading
 import time
@@ -574,6 +575,49 @@ def tcp(context):
             told = wait_for("served", lambda: exports(beta)[first["id"]]["uri"] and exports(beta)[first["id"]], 20)
             require(told["uris"] == first["uris"], f"{told['uris']}, before {first['uris']}")
             require(read_device(told["uris"]["logs"])[:SECTOR] == b"t" * SECTOR, "what was written")
+
+
+@check("branches_attack.served_again", 120)
+def served_again(context):
+    """A socket or a port that was taken when the node came back is had as soon as it is free."""
+    from everstep_lab.nodes import free_port
+    with Scene(context, {"data": 1 << 20}) as scene:
+        scene.start()
+        scene.write(30, 2, 4)
+        scene.settle()
+        beta = scene.beta
+        path, port = os.path.join(context.directory, "branch.sock"), free_port()
+        made = [beta.one("export", GROUP, "head", "--writable", "--socket", path),
+                beta.one("export", GROUP, "head", "--writable", "--tcp", f"127.0.0.1:{port}")]
+        for one in made:
+            handle = connect(one["uri"])
+            handle.pwrite(b"s" * SECTOR, 0)
+            handle.flush()
+            handle.shutdown()
+        beta.term()
+        taken = [socket.socket(socket.AF_UNIX), socket.socket(socket.AF_INET)]
+        taken[1].setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if os.path.exists(path):
+            os.unlink(path)
+        for one, address in zip(taken, (path, ("127.0.0.1", port))):
+            one.bind(address)
+            one.listen()
+        beta.start()
+        told = exports(beta)
+        for one in made:
+            require(told[one["id"]]["uri"] is None and told[one["id"]]["failed"], f"{told[one['id']]}")
+        scene.write(20)
+        scene.lab.wait_caught_up()
+        for one in taken:
+            one.close()
+        os.unlink(path)
+        for one in made:
+            wait_for("it is served", lambda id=one["id"]: exports(beta)[id]["uri"], 20)
+            again = exports(beta)[one["id"]]
+            require(again["uri"] == one["uri"] and "failed" not in again, f"{again}, before {one}")
+            require(read_device(again["uri"])[:SECTOR] == b"s" * SECTOR, "what was written")
+        said = [one["text"] for one in beta.events() if one["kind"] == "alarm-export"]
+        require(len(said) == 2, f"said once each: {said}")
 
 
 @check("branches_attack.drop_under_readers", 200)
