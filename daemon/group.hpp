@@ -53,6 +53,7 @@ class Group {
     void export_point(const wire::AdminRequest& request, const AdminAnswer& answer);
     void rewind_branch(const wire::AdminRequest& request, const AdminAnswer& answer);
     void mark(const wire::AdminRequest& request, const AdminAnswer& answer);
+    void put_mark(const MarkBody& body, const standby::NameHold& name, const AdminAnswer& answer);
     void adopt(const wire::AdminRequest& request, const AdminAnswer& answer);
     // restore (group_restore.cpp)
     void restore(const wire::AdminRequest& request, const AdminAnswer& answer);

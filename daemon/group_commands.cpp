@@ -184,61 +184,57 @@ void Group::rewind_branch(const wire::AdminRequest& request, const AdminAnswer& 
 }
 
 void Group::mark(const wire::AdminRequest& request, const AdminAnswer& answer) {
-    if (!primary_->status().at("restore").is_null()) {
-        answer(error_reply(Status(ErrorCode::refused,
-                                  "a restore is under way, or was cut: the newest step lies inside "
-                                  "its batch and is no point")));
-        return;
-    }
     const MarkBody body = mark_of(request);
     const Status named = check_mark_name(body.name);
     if (!named.ok()) {
         answer(error_reply(named));
         return;
     }
-    const auto put = [this, alive = alive_, body, answer] {
-        if (*alive == nullptr) return;
-        if (!primary_) {
-            answer(error_reply(
-                Status(ErrorCode::refused, "this node is not the primary of the group any more")));
-            return;
-        }
-        primary_->put_mark(body, [body, answer](const Result<Point>& at) {
-            if (!at.ok()) {
-                answer(error_reply(at.status()));
-                return;
-            }
-            wire::AdminReply reply;
-            reply.body = Value::map();
-            reply.body.set("name", body.name);
-            reply.body.set("lsn", at->lsn.value());
-            reply.body.set("timeline", at->timeline.hex());
-            reply.body.set("pinned", body.pinned);
-            reply.body.set("consistency", body.consistency);
-            answer(reply);
-        });
+    const auto taken = [body, answer] {
+        answer(error_reply(Status(ErrorCode::exists, "the name " + body.name + " is taken")));
     };
     // The names are the history's: it is asked first where it can be reached.
-    wire::AdminRequest marks{"marks", {{"group", name()}}};
-    const auto check = [body, answer, put](const wire::AdminReply& reply) {
-        const Value::List* list = reply.body.as_list();
-        const bool taken =
-            list != nullptr && std::any_of(list->begin(), list->end(), [&](const Value& one) {
-                return one.at("name").text() == body.name;
-            });
-        if (reply.error == ErrorCode::ok && taken) {
-            answer(error_reply(Status(ErrorCode::exists, "the name " + body.name + " is taken")));
-        } else if (!reply.more) {
-            put();
-        }
-    };
     if (has_history_here()) {
-        standby_->commands()->run(marks, check);
-    } else if (!history_node().empty()) {
-        relay_(history_node(), marks, check);
-    } else {
-        put();
+        const standby::NameHold name = standby_->commands()->hold_name(body.name);
+        return name ? put_mark(body, name, answer) : taken();
     }
+    if (history_node().empty()) return put_mark(body, {}, answer);
+    relay_(history_node(), {"marks", {{"group", name()}}},
+           [this, alive = alive_, body, answer, taken](const wire::AdminReply& reply) {
+               if (*alive == nullptr || reply.more) return;
+               const Value::List* list = reply.body.as_list();
+               const bool there = list != nullptr &&
+                                  std::any_of(list->begin(), list->end(), [&](const Value& one) {
+                                      return one.at("name").text() == body.name;
+                                  });
+               return there && reply.error == ErrorCode::ok ? taken() : put_mark(body, {}, answer);
+           });
+}
+
+void Group::put_mark(const MarkBody& body, const standby::NameHold& name,
+                     const AdminAnswer& answer) {
+    const auto refuse = [&](const char* why) {
+        answer(error_reply(Status(ErrorCode::refused, why)));
+    };
+    if (!primary_) return refuse("this node is not the primary of the group any more");
+    if (!primary_->status().at("restore").is_null())
+        return refuse(
+            "a restore is under way, or was cut: the newest step lies inside its batch and is no "
+            "point");
+    primary_->put_mark(body, [body, name, answer](const Result<Point>& at) {
+        if (!at.ok()) {
+            answer(error_reply(at.status()));
+            return;
+        }
+        wire::AdminReply reply;
+        reply.body = Value::map();
+        reply.body.set("name", body.name);
+        reply.body.set("lsn", at->lsn.value());
+        reply.body.set("timeline", at->timeline.hex());
+        reply.body.set("pinned", body.pinned);
+        reply.body.set("consistency", body.consistency);
+        answer(reply);
+    });
 }
 
 void Group::pause(bool paused, const AdminAnswer& answer) {

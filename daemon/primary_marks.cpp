@@ -18,6 +18,12 @@ void Primary::put_mark(const MarkBody& mark, std::function<void(Result<Point>)> 
         done(Status(ErrorCode::refused, "the group is not served here now"));
         return;
     }
+    const bool taken = std::any_of(marks_.begin(), marks_.end(),
+                                   [&](const auto& one) { return one.second.name == mark.name; });
+    if (taken) {
+        done(Status(ErrorCode::exists, "the name " + mark.name + " is taken"));
+        return;
+    }
     const std::uint64_t id = next_mark_++;
     marks_[id] = {mark.name, context_.clock->boot() + kMarkWait, std::move(done)};
     pipeline_->put_mark(mark, [this, alive = alive_, id](const journal::Tip& at) {

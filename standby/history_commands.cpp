@@ -7,11 +7,12 @@
 #include <array>
 #include <limits>
 #include <list>
+#include <set>
 #include <thread>
 
 #include "common/base/config.hpp"
-#include "standby/history_log.hpp"
 #include "common/base/thread.hpp"
+#include "standby/history_log.hpp"
 #include "standby/paths.hpp"
 #include "standby/reply_stream.hpp"
 #include "standby/scrub_job.hpp"
@@ -86,6 +87,7 @@ struct HistoryCommands::Impl {
     std::function<WallTime()> step_now;
     std::list<LongCommand> running;
     std::unique_ptr<ScrubJob> scrubbing;
+    std::shared_ptr<std::set<std::string>> held_names = std::make_shared<std::set<std::string>>();
 
     [[nodiscard]] const journal::Store& store() const { return standby->store(); }
     [[nodiscard]] Naming naming() const;
@@ -98,9 +100,11 @@ struct HistoryCommands::Impl {
     struct NewMark {
         journal::Mark mark;
         std::shared_ptr<Branch> branch;  // that it is made on; none: the group's history
+        NameHold name;
     };
     [[nodiscard]] Result<NewMark> new_mark(const wire::AdminRequest& request) const;
     [[nodiscard]] bool is_marked(const std::string& name) const;
+    [[nodiscard]] NameHold hold_name(const std::string& name) const;
     // On the journal thread of the group's store, or of a branch's.
     void task(const std::shared_ptr<Branch>& branch, std::function<Status(journal::Store&)> work,
               std::function<void(Status)> done) const;
@@ -297,6 +301,15 @@ bool HistoryCommands::Impl::is_marked(const std::string& name) const {
            });
 }
 
+// Each store looks for the name in its own marks only, and later.
+NameHold HistoryCommands::Impl::hold_name(const std::string& name) const {
+    if (is_marked(name) || !held_names->insert(name).second) return nullptr;
+    return {new std::string(name), [held = held_names](const std::string* one) {
+                held->erase(*one);
+                delete one;
+            }};
+}
+
 void HistoryCommands::Impl::task(const std::shared_ptr<Branch>& branch,
                                  std::function<Status(journal::Store&)> work,
                                  std::function<void(Status)> done) const {
@@ -332,8 +345,8 @@ Result<HistoryCommands::Impl::NewMark> HistoryCommands::Impl::new_mark(
     }
     mark.at = placed.point;
     made.branch = standby->branches().branch_of(placed.source.get());
-    // Its own store looks for the name once more; the others are asked here.
-    if (is_marked(mark.name))
+    made.name = hold_name(mark.name);
+    if (!made.name)
         return Status(ErrorCode::exists, fmt::format("the name {} is taken", mark.name));
     const journal::Store& where = placed.source->store();
     const Result<journal::View> view = where.view(mark.at);
@@ -352,7 +365,7 @@ void HistoryCommands::Impl::mark(const wire::AdminRequest& request, const Reply&
     if (!made.ok()) return reply(reply_of(made.status()));
     task(
         made->branch, [mark = made->mark](journal::Store& to) { return to.put_mark(mark); },
-        [mark = made->mark, names = naming(), reply](const Status& status) {
+        [mark = made->mark, name = made->name, names = naming(), reply](const Status& status) {
             reply(reply_of(status, mark_value(mark, names)));
         });
 }
@@ -431,6 +444,10 @@ void HistoryCommands::run(const wire::AdminRequest& request,
     if (request.verb == "scrub") return impl_->scrubbing->run(argument(request, "rate"), answer);
     answer(
         reply_of({ErrorCode::usage, fmt::format("'{}' is no command of a history", request.verb)}));
+}
+
+NameHold HistoryCommands::hold_name(const std::string& name) const {
+    return impl_->hold_name(name);
 }
 
 Result<Point> HistoryCommands::resolve(std::string_view expression) const {

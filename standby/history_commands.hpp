@@ -12,6 +12,9 @@
 
 namespace everstep::standby {
 
+// A mark's name that is nobody else's while it lives, in the group's history and on its branches.
+using NameHold = std::shared_ptr<const std::string>;
+
 class HistoryCommands {
   public:
     HistoryCommands(Standby& standby, std::vector<std::string> volume_names,
@@ -23,6 +26,8 @@ class HistoryCommands {
     // Of the group's own history; refused where it lies on a branch.
     [[nodiscard]] Result<Point> resolve(std::string_view expression) const;
     [[nodiscard]] Result<PlacedPoint> place(std::string_view expression) const;
+    // For a mark that is made in another way. Null: the name is taken, or about to be.
+    [[nodiscard]] NameHold hold_name(const std::string& name) const;
 
   private:
     struct Impl;

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "checks.hpp"
+#include "standby/branches.hpp"
 #include "standby/time_text.hpp"
 
 namespace everstep::standby::testing {
@@ -105,6 +106,51 @@ TEST_F(Commands, LogWithBoundsLimitAndFlushes) {
     EXPECT_EQ(run("log", {{"limit", "many"}}).last.error, ErrorCode::usage);
     EXPECT_EQ(run("log", {{"to", "step:9999"}}).last.error, ErrorCode::refused);
     EXPECT_EQ(run("log", {{"from", "no-such-mark"}}).last.error, ErrorCode::not_found);
+}
+
+// Two stores make them, neither knows of the other.
+TEST_F(Commands, OfTwoMarksOfANameAtOnceOneIsMade) {
+    begin(Lsn(20));
+    TimelineId on_branch;
+    scene.thread().on([&] {
+        Branches& branches = scene.standby().branches();
+        BranchRecord record;
+        record.id = "1";
+        record.base = maker->head_point();
+        record.volumes = {"data"};
+        const auto made = branches.make(record, {record.base, branches.group()});
+        ASSERT_OK(made.status());
+        on_branch = (*made)->store().tip().point.timeline;
+    });
+    const std::string head = "t:" + on_branch.hex() + "@head";
+    for (int turn = 0; turn < 4; ++turn) {
+        std::mutex mutex;
+        std::vector<ErrorCode> answers;
+        const auto take = [&](const wire::AdminReply& reply) {
+            const std::lock_guard lock(mutex);
+            answers.push_back(reply.error);
+        };
+        const std::string name = "mark-" + std::to_string(turn);
+        std::vector<std::map<std::string, std::string>> both = {{{"name", name}, {"at", "step:3"}},
+                                                                {{"name", name}, {"at", head}}};
+        if (turn % 2 == 1) std::swap(both[0], both[1]);
+        scene.thread().on([&] {
+            for (const auto& one : both) commands->run({"mark", one}, take);
+        });
+        ASSERT_TRUE(eventually([&] {
+            const std::lock_guard lock(mutex);
+            return answers.size() == 2;
+        }));
+        EXPECT_EQ(std::count(answers.begin(), answers.end(), ErrorCode::ok), 1);
+        EXPECT_EQ(std::count(answers.begin(), answers.end(), ErrorCode::exists), 1);
+        const Answer marks = run("marks");
+        EXPECT_EQ(marks.list.size(), static_cast<std::size_t>(turn) + 1);
+        EXPECT_EQ(run("mark", {{"name", name}, {"at", "step:4"}}).last.error, ErrorCode::exists);
+        // A name that was refused for its point is nobody's.
+        EXPECT_EQ(run("mark", {{"name", "free"}, {"at", "step:9999"}}).last.error,
+                  ErrorCode::refused);
+    }
+    EXPECT_EQ(run("mark", {{"name", "free"}, {"at", "step:4"}}).last.error, ErrorCode::ok);
 }
 
 TEST_F(Commands, MarksAreMadeListedShownInPlaceAndDropped) {
