@@ -11,7 +11,6 @@ namespace everstep::standby {
 namespace {
 
 constexpr std::uint64_t kCopyPieceBytes = 1ULL << 20;
-constexpr std::size_t kCopyBufferBytes = 8ULL << 20;
 
 std::uint64_t blocks_of(std::uint64_t bytes) {
     return (bytes + kBlockBytes - 1) / kBlockBytes;
@@ -40,8 +39,12 @@ MoveFigures figures_of(const std::vector<journal::GapExtent>& extents) {
     return figures;
 }
 
-Mover::Mover(journal::Store& store, Replica& replica, Hooks hooks)
-    : store_(store), replica_(replica), hooks_(std::move(hooks)), writer_(store, replica) {
+Mover::Mover(journal::Store& store, Replica& replica, Hooks hooks, ByteCount move_bytes)
+    : store_(store),
+      replica_(replica),
+      hooks_(std::move(hooks)),
+      writer_(store, replica),
+      move_bytes_(move_bytes.value()) {
     publish();
 }
 
@@ -214,9 +217,10 @@ Status Mover::move_to(Point target) {
 }
 
 Status Mover::carry_out(const journal::MovePlan& plan, const journal::View& view) {
-    content_.reserve(kCopyBufferBytes);
+    content_.reserve(move_bytes_);
     content_.clear();
     wanted_.clear();
+    const std::uint64_t piece_bytes = std::min<std::uint64_t>(kCopyPieceBytes, move_bytes_);
     VolumeIndex volume;
     MoveProgress progress;
     for (const journal::GapExtent& extent : plan.extents) progress.total += extent.length.value();
@@ -229,10 +233,10 @@ Status Mover::carry_out(const journal::MovePlan& plan, const journal::View& view
     for (const journal::GapExtent& extent : plan.extents) {
         if (extent.volume != volume) EVERSTEP_TRY(copy_wanted());
         volume = extent.volume;
-        for (std::uint64_t at = 0; at < extent.length.value(); at += kCopyPieceBytes) {
+        for (std::uint64_t at = 0; at < extent.length.value(); at += piece_bytes) {
             if (asked(hooks_.leaving)) return left_for_takeover();
-            const std::uint64_t piece = std::min(extent.length.value() - at, kCopyPieceBytes);
-            if (content_.size() + piece > kCopyBufferBytes) EVERSTEP_TRY(copy_wanted());
+            const std::uint64_t piece = std::min(extent.length.value() - at, piece_bytes);
+            if (content_.size() + piece > move_bytes_) EVERSTEP_TRY(copy_wanted());
             wanted_.push_back({extent.offset + at, content_.extend(piece)});
         }
     }

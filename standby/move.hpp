@@ -20,6 +20,7 @@
 namespace everstep::standby {
 
 inline constexpr ByteCount kApplyBatchBytesMax{8ULL << 20};
+inline constexpr ByteCount kMoveBytesMax{8ULL << 20};  // that a move reads, then writes, at once
 
 struct MoveFigures {
     std::uint64_t blocks = 0;  // of 4 KiB
@@ -42,7 +43,8 @@ class Mover {
         std::function<bool()> leaving;   // a takeover waits: asked between two pieces of a move too
         std::function<void(const MoveProgress&)> going;  // told between two pieces, two batches
     };
-    Mover(journal::Store& store, Replica& replica, Hooks hooks);
+    Mover(journal::Store& store, Replica& replica, Hooks hooks,
+          ByteCount move_bytes = kMoveBytesMax);
 
     // Writes (low, high] again: after a crash.
     [[nodiscard]] Status redo();
@@ -84,6 +86,7 @@ class Mover {
     Hooks hooks_;
     BatchWriter writer_;
     MoveFigures figures_;
+    std::size_t move_bytes_;
     Buffer content_;
     std::vector<io::ReadOp> wanted_;  // their memory is content_'s
     std::vector<io::WriteOp> ops_;

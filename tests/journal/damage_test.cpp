@@ -146,6 +146,40 @@ TEST_F(Damage, WhatIsDamagedUnderAnOpenStoreIsNeverGivenOut) {
     EXPECT_EQ(lab.apply_batch({kLine, Lsn(2)}).code(), ErrorCode::corrupt);
 }
 
+// As a move reads: many ranges at once, out of one file.
+TEST_F(Damage, OfManyPiecesReadAtOnceTheBadOneIsNamed) {
+    lab.replica.volumes[0] = content(data(0, 32), Lsn(77), 9);
+    lab.options.recent_frame_bytes = ByteCount(0);
+    lab.reopen();
+    const std::vector<TestWrite> writes = {data(0, 3),  data(4, 8),  data(13, 1),
+                                           data(17, 6), data(24, 1), data(26, 2)};
+    put_synced(writes);
+    ok(lab.apply_all({kLine, Lsn(6)}));
+    const View view = *lab.store->view({kLine, Lsn(6)});
+    ok(lab.move({kLine, Lsn(0)}));
+    std::vector<Image> found(8, Image(4 * kSectorBytes));
+    std::vector<io::ReadOp> ops;
+    for (std::size_t n = 0; n < found.size(); ++n)
+        ops.push_back({ByteOffset(n * 4 * kSectorBytes), found[n]});
+    const auto read = [&] { return lab.store->read(view, lab.replica, VolumeIndex(0), ops); };
+    ok(read());
+    for (std::size_t n = 0; n < writes.size(); ++n) {
+        const std::string whole = content_of(file(FileKind::redo));
+        const auto payload = content(writes[n], Lsn(n + 1), 1);
+        const auto* first = reinterpret_cast<const char*>(payload.data());
+        const auto at = std::search(whole.begin(), whole.end(), first, first + payload.size());
+        flip_under(file(FileKind::redo), payload, payload.size() - 1);
+        const Status status = read();
+        EXPECT_EQ(status.code(), ErrorCode::corrupt);
+        const std::string place = "redo-0000000000000001: offset " +
+                                  std::to_string(at - whole.begin()) + ": " +
+                                  std::to_string(payload.size()) + " bytes";
+        EXPECT_NE(status.message().find(place), std::string::npos) << status.message();
+        put_content(file(FileKind::redo), whole);
+        ok(read());
+    }
+}
+
 TEST_F(Damage, ASmallReadOfALargeWriteIsCheckedToo) {
     StoreLab wide({ByteCount(1 << 20)});
     wide.open();

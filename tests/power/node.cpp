@@ -29,7 +29,8 @@ Status Node::open() {
     auto replica = standby::Replica::open(disk_, volumes);
     if (!replica.ok()) return replica.status();
     replica_ = std::move(*replica);
-    mover_ = std::make_unique<standby::Mover>(*store_, *replica_, standby::Mover::Hooks{});
+    mover_ = std::make_unique<standby::Mover>(*store_, *replica_, standby::Mover::Hooks{},
+                                              options_.move_bytes);
     travel_ = std::make_unique<standby::TimeTravel>(*store_, *mover_, system_clock());
     return {};
 }

@@ -27,6 +27,7 @@ struct NodeOptions {
     ByteCount segment_bytes;
     Uuid group;
     ByteCount whole_index_bytes{0};  // every read of an index file by its pages
+    ByteCount move_bytes{6 << 10};   // at once, so that a move is one of several pieces
 };
 
 inline constexpr const char* kStoreDirectory = "/store";

@@ -1,7 +1,10 @@
 """Ten exports at once, read at random while writes are applied, steps are gone to, and a restore runs."""
 
+import os
 import random
 import threading
+
+import nbd
 
 from everstep_lab.base import require, wait_for
 from everstep_lab.model import name_of, same_images
@@ -146,3 +149,52 @@ def over_a_restore(context):
         for reader in readers:
             reader.end()
             reader.check(scene.model.image(reader.key))
+
+
+@check("exports.clients_come_and_go", 240)
+def clients_come_and_go(context):
+    """Half of many clients leave in the middle of their reads, while the replica moves; nothing stays of them."""
+    with Scene(context) as scene:
+        scene.start()
+        all_succeeded(scene.write(300, 4, 8))
+        scene.settle()
+        beta, head = scene.standby, scene.model.head[1]
+        body = beta.one("export", GROUP, f"step:{head // 2}")
+        uri = body["uris"]["data"]
+        wanted, over = read_device(uri), threading.Event()
+
+        def visit(leave):
+            handle = connect(uri)
+            buffers = [nbd.Buffer(len(wanted)) for _ in range(4)]
+            for buffer in buffers:
+                handle.aio_pread(buffer, 0)
+            if leave:
+                handle.poll(0)
+                return
+            while handle.aio_in_flight() > 0:
+                require(handle.poll(30000) > 0, "a read hangs")
+            require(all(bytes(buffer.to_bytearray()) == wanted for buffer in buffers), "a read is not the step's")
+            handle.shutdown()
+
+        def held():
+            return [len(os.listdir(f"/proc/{beta.child.pid}/{what}")) for what in ("fd", "task")]
+
+        def move():
+            while not over.is_set():
+                beta.one("rewind", GROUP, f"step:{scene.random.randrange(head)}")
+                beta.one("resume", GROUP)
+
+        for _ in range(20):  # each reader has what it keeps
+            visit(False)
+        before = held()
+        mover = threading.Thread(target=move)
+        mover.start()
+        try:
+            for number in range(300):
+                visit(number % 2 == 0)
+        finally:
+            over.set()
+            mover.join(60)
+        wait_for("nothing is left of them", lambda: all(now <= was + 2 for now, was in zip(held(), before)), 30)
+        beta.do("unexport", body["id"])
+        scene.settle()
