@@ -14,6 +14,12 @@ constexpr std::uint64_t kSpoolBytes = 8ULL << 30;  // of the backlog on disk
 constexpr std::size_t kSealedTimesMax = 1U << 20;
 constexpr std::chrono::seconds kDrain{10};  // a clean stop waits this long for the standbys
 constexpr std::chrono::milliseconds kDrainPoll{20};
+
+std::string story_of(const StreamPlan& plan) {
+    return plan.mode == wire::StartMode::stream    ? "streaming"
+           : plan.mode == wire::StartMode::initial ? "initial sync"
+                                                   : "resync: " + plan.reason;
+}
 }  // namespace
 
 Primary::Primary(GroupContext& context, standby::Standby* store, PrimaryEvents events)
@@ -196,11 +202,7 @@ void Primary::begin_session(Standing& standing) {
     standing.session->begin();
     say_who_listens();
     restore_.keep_step(peer.name());
-    context_.event("session", fmt::format("{}: {}", peer.name(),
-                                          plan->mode == wire::StartMode::stream ? "streaming"
-                                          : plan->mode == wire::StartMode::initial
-                                              ? "initial sync"
-                                              : "resync: " + plan->reason));
+    context_.event("session", peer.name() + ": " + story_of(*plan));
 }
 
 // The time of the baseline of a pair that begins at LSN 0: when serving began, never later than the

@@ -71,8 +71,7 @@ class Primary {
         FrameSeq droppable;
         wire::Ack acked;  // of its newest session
     };
-    struct Marking {  // a mark whose answer waits until it survives this node; bounded by the
-                      // command lines that wait
+    struct Marking {  // a mark whose answer waits until it survives this node; a client waits, too
         std::string name;
         std::chrono::nanoseconds until{0};
         std::function<void(Result<Point>)> done;

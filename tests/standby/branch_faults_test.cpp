@@ -66,6 +66,7 @@ TEST_F(OnAStep, OneThatCannotBeOpenedOnceKeepsWhatLiesBelow) {
     ASSERT_OK(scene_->open());
     ASSERT_NE(find("1"), nullptr);
     expect_all(*find("1"), writer);
+    scene_->close();  // before the files that it uses
 }
 
 TEST_F(OnAStep, OneThatCouldNotBeOpenedIsNotDroppedBelowAnother) {
@@ -96,6 +97,7 @@ TEST_F(OnAStep, OneThatCouldNotBeOpenedIsNotDroppedBelowAnother) {
     expect_all(*find("2"), high);
     ASSERT_OK(drop("2"));
     ASSERT_OK(drop("1"));
+    scene_->close();  // before the files that it uses
 }
 
 TEST_F(OnAStep, NoneIsMadeOverOneThatIsDroppedMeanwhile) {

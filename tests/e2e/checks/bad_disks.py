@@ -246,6 +246,9 @@ def damaged(context, damage):
         file, place = find_payload(scene.beta.state, op.data[:SECTOR])
         damage(file, place + 100)
         scene.beta.spawn()
+        # The start names what it reads; of a segment that the catalogue tells it reads nothing, a scrub does.
+        wait_for("beta answers", lambda: scene.beta.cli("status").code == 0, 20)
+        scene.beta.cli("scrub", GROUP)
         stays_up(scene, scene.beta, damage.__name__, os.path.basename(file))
         never_a_wrong_byte(scene)
         all_succeeded(scene.write(20))

@@ -39,7 +39,11 @@ class Disks:
 
     def unmount(self):
         for point in self.points.values():
-            if point in mounts_under(point) and run(["umount", point], check=False).returncode != 0:
+            if point not in mounts_under(point):
+                continue
+            try:  # a process that is about to end may still be in it
+                wait_for(f"{point} is unmounted", lambda: run(["umount", point], check=False).returncode == 0, 20, 0.2)
+            except Failed:
                 run(["umount", "-l", point], check=False)
 
     def check(self, what):
