@@ -197,8 +197,6 @@ TEST_F(Batch, ALineFromAnotherOneLeavesTheBatch) {
         EXPECT_FALSE(lab.store->view({test_uuid(2), Lsn(lsn)}).ok()) << lsn;
 }
 
-}  // namespace
-}  // namespace everstep::journal::lab
 // A takeover to the step before a batch: what was written of it stays behind, without a point; what
 // is written from there on lies in no batch.
 TEST_F(Batch, ALineFromTheStepBeforeABatchIsNotInside) {
@@ -284,3 +282,5 @@ TEST_F(Batch, ALineFromASideLineLeavesABatchBehind) {
     }
 }
 
+}  // namespace
+}  // namespace everstep::journal::lab
