@@ -692,6 +692,16 @@ def kill9_make_drop(context):
         context.say(f"{len(there)} there, {len(gone)} dropped, {len(maybe)} cut short")
 
 
+def limit_with(pid, spare):
+    """The limit of descriptors under which exactly so many numbers are free; those in use have holes between."""
+    used = {int(fd) for fd in os.listdir(f"/proc/{pid}/fd")}
+    limit = 0
+    while spare > 0:
+        spare -= limit not in used
+        limit += 1
+    return limit
+
+
 @check("branches_attack.no_descriptors_left", 300)
 def no_descriptors_left(context):
     """Whichever descriptor is one too many: the export is refused, and the daemon goes on."""
@@ -704,9 +714,8 @@ def no_descriptors_left(context):
         usual = resource.prlimit(pid, resource.RLIMIT_NOFILE)
         for words in ((), ("--writable",)):
             refused = served = 0
-            for spare in range(6, 80):
-                held = max(int(fd) for fd in os.listdir(f"/proc/{pid}/fd"))
-                resource.prlimit(pid, resource.RLIMIT_NOFILE, (held + spare, usual[1]))
+            for spare in range(1, 80):
+                resource.prlimit(pid, resource.RLIMIT_NOFILE, (limit_with(pid, spare), usual[1]))
                 answer = beta.cli("export", GROUP, "head", *words, seconds=30)
                 resource.prlimit(pid, resource.RLIMIT_NOFILE, usual)
                 require(beta.child.alive(), f"the daemon ended: {spare} descriptors, {words}")

@@ -252,7 +252,12 @@ def unsaved_end(context):
         obstacle = os.path.join(alpha.state, "groups", GROUP, "group.new")
 
         def cannot_be_saved(point):
-            answers = []
+            answers, known = [], len(batches(beta))
+
+            def newest_end():  # one look: between its last write and its end being durable it is in no list
+                found = batches(beta)
+                return found[0]["to"] if len(found) > known else None
+
             begun = threading.Thread(target=lambda: answers.append(alpha.cli("restore", GROUP, point, seconds=180)))
             begun.start()
             wait_for("the restore writes", lambda: has_begun(alpha), 60, 0.005)
@@ -265,7 +270,7 @@ def unsaved_end(context):
             require(alpha.status()["state"] == "refused", "it is served although its record says restore")
             alpha.cli("restore", GROUP, "--continue").expect(1, "group.new")
             shutil.rmtree(obstacle)
-            wait_for("the standby has the end", lambda: batches(beta)[0]["to"] is not None, 60)
+            wait_for("the standby has the end", newest_end, 60)
             return batches(beta)[0]
 
         head = head_of(beta)
