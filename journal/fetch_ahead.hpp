@@ -17,7 +17,7 @@ namespace everstep::journal {
 inline constexpr std::uint64_t kFetchWindowBytes = 1ULL << 20;
 // So many pieces of a window are read before it is fetched, and so many more before it is fetched
 // again (the page cache may have lost it): what is fetched in vain is bounded by what is read.
-inline constexpr std::uint32_t kFetchPieces = 16;
+inline constexpr std::uint32_t kFetchPieces = 8;
 inline constexpr std::uint32_t kFetchAgainPieces = 256;
 inline constexpr std::size_t kFetchWindows = 256;  // of a file; behind them nothing is fetched
 

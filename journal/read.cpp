@@ -5,8 +5,10 @@
 // up again after it was read. Between the two look-ups the replica can only have gone forward
 // unless a move began (move_generation), and every write that may have landed meanwhile lies at or
 // below the second look-up's high; so if the rule still says "replica" then what was read is right,
-// and if it says anything else that is read instead. Each look-up goes by windows (reading.hpp) and
-// lets go of the lock between two: each window's answer stands for itself.
+// and if it says anything else that is read instead. Where the replica stands as it did at the
+// first look-up's begin, the second would say the same and is left out. Each look-up goes by
+// windows (reading.hpp) and lets go of the lock between two: each window's answer stands for
+// itself.
 #include <algorithm>
 #include <optional>
 
@@ -18,8 +20,7 @@ namespace {
 
 constexpr std::uint64_t kScratchBytesMax = 8ULL << 20;
 constexpr std::size_t kHintedPiecesMax = 64;
-constexpr std::size_t kHintRunsMin = 4;  // of the replica, for one hint
-constexpr std::uint64_t kHintGapSectors = (64ULL << 10) / kSectorBytes;
+constexpr std::uint64_t kBridgedSectorsMax = (64ULL << 10) / kSectorBytes;
 constexpr std::size_t kFilesAtOnce = 16;  // open for one read, however many it needs
 constexpr std::uint64_t kWindowSectors = kWindowBytesMax / kSectorBytes;
 
@@ -153,10 +154,12 @@ class Lookup {
     struct Range {
         std::uint64_t first = 0;
         MutableBytes to;
+        std::size_t of = 0;  // which of the ranges that were asked for it is a part of
         [[nodiscard]] std::uint64_t count() const { return to.size() / kSectorBytes; }
+        [[nodiscard]] std::uint64_t end() const { return first + count(); }
         [[nodiscard]] Range part(const SectorRun& run) const {
             return {run.first,
-                    to.subspan((run.first - first) * kSectorBytes, run.count * kSectorBytes)};
+                    to.subspan((run.first - first) * kSectorBytes, run.count * kSectorBytes), of};
         }
     };
     struct Parts {
@@ -172,23 +175,23 @@ class Lookup {
     Lookup(const At& at, VolumeIndex volume)
         : point_(at.point), as_if_(at.as_if), volume_(volume) {}
 
-    // Plans all of the ranges; gives the move generation at its begin.
-    Result<std::uint64_t> plan(const Store::Impl& s, std::span<const Range> ranges,
-                               Parts& parts) const {
-        std::optional<std::uint64_t> begun;
+    // Plans all of the ranges; gives where the replica stood at its begin.
+    Result<Standing> plan(const Store::Impl& s, std::span<const Range> ranges, Parts& parts) const {
+        std::optional<Standing> begun;
         EVERSTEP_TRY(in_windows(s, ranges, [&](const Range& range, const Window& window) {
-            if (!begun) begun = window.generation;
+            if (!begun) begun = window.standing;
             return plan_window(range, window.runs, parts);
         }));
-        return begun.value_or(0);
+        return begun.value_or(Standing());
     }
     // What has to be read again: all of it if a move began, else what is no longer the replica's.
-    Result<std::vector<Range>> changed(const Store::Impl& s, std::uint64_t generation,
+    Result<std::vector<Range>> changed(const Store::Impl& s, const Standing& begun,
                                        const std::vector<Range>& ranges) const {
         std::vector<Range> out;
+        if (s.stands(begun)) return out;
         bool moved = false;
         EVERSTEP_TRY(in_windows(s, ranges, [&](const Range& range, const Window& window) {
-            moved = moved || window.generation != generation;
+            moved = moved || window.standing.generation != begun.generation;
             for (const SectorRun& run : window.runs)
                 if (run.source != Source::replica) out.push_back(range.part(run));
             return Status();
@@ -198,7 +201,7 @@ class Lookup {
 
   private:
     struct Window {
-        std::uint64_t generation = 0;
+        Standing standing;
         std::vector<SectorRun> runs;
     };
     // Goes through the ranges by windows; only what grows is looked up under the store's lock.
@@ -212,7 +215,7 @@ class Lookup {
                 if (!looked.ok()) return looked.status();
                 auto runs = resolve(std::move(looked->paths), sectors);
                 if (!runs.ok()) return runs.status();
-                EVERSTEP_TRY(each(range, Window{looked->generation, std::move(*runs)}));
+                EVERSTEP_TRY(each(range, Window{looked->standing, std::move(*runs)}));
             }
         }
         return {};
@@ -243,25 +246,43 @@ class Lookup {
     VolumeIndex volume_;
 };
 
-// Of a range that is read in parts for what lies elsewhere the replica's whole run is asked for
-// while that comes: the disk then has one read of it, and at the same time.
-void hint_replica(const ReplicaReader& replica, VolumeIndex volume,
-                  std::span<const Lookup::Range> ranges) {
-    for (std::size_t first = 0; first < ranges.size();) {
-        const std::uint64_t begin = ranges[first].first;
-        std::uint64_t end = begin + ranges[first].count();
-        std::uint64_t wanted = ranges[first].count();
-        std::size_t last = first + 1;
-        for (; last < ranges.size() && ranges[last].first >= end; ++last) {
-            if (ranges[last].first - end > kHintGapSectors) break;
-            end = ranges[last].first + ranges[last].count();
-            wanted += ranges[last].count();
+io::ReadOp op_of(const Lookup::Range& range) {
+    return {ByteOffset(range.first * kSectorBytes), range.to};
+}
+
+// Reads the replica's parts of `asked`, ranges of which everything else is written to its place
+// afterwards: parts that lie close together are read as one, with what lies between, because one
+// long read costs less than many short ones and is what the kernel reads ahead for.
+Status read_bridged(const ReplicaReader& replica, VolumeIndex volume,
+                    std::span<const Lookup::Range> parts, std::span<const Lookup::Range> asked) {
+    std::vector<io::ReadOp> ops;
+    for (std::size_t first = 0; first < parts.size();) {
+        const Lookup::Range& begin = parts[first];
+        std::uint64_t end = begin.end();
+        std::uint64_t wanted = begin.count();
+        std::size_t next = first + 1;
+        for (; next < parts.size() && parts[next].of == begin.of; ++next) {
+            const std::uint64_t with = wanted + parts[next].count();
+            if (parts[next].first - end > kBridgedSectorsMax ||
+                2 * with < parts[next].end() - begin.first)
+                break;
+            end = parts[next].end();
+            wanted = with;
         }
-        if (last - first >= kHintRunsMin && 2 * wanted >= end - begin)
-            replica.will_read(volume, ByteOffset(begin * kSectorBytes),
-                              ByteCount((end - begin) * kSectorBytes));
-        first = last;
+        const Lookup::Range& whole = asked[begin.of];
+        ops.push_back({ByteOffset(begin.first * kSectorBytes),
+                       whole.to.subspan((begin.first - whole.first) * kSectorBytes,
+                                        (end - begin.first) * kSectorBytes)});
+        first = next;
     }
+    return replica.read_all(volume, ops);
+}
+
+Status read_exactly(const ReplicaReader& replica, VolumeIndex volume,
+                    std::span<const Lookup::Range> parts) {
+    std::vector<io::ReadOp> ops;
+    for (const Lookup::Range& part : parts) ops.push_back(op_of(part));
+    return replica.read_all(volume, ops);
 }
 
 }  // namespace
@@ -281,29 +302,30 @@ Status Store::read(const View& view, const ReplicaReader& replica, VolumeIndex v
             volume.value() >= s.history.volume_count() ||
             offset.value() + to.size() > s.history.volume_bytes(volume))
             return {ErrorCode::usage, "read: not whole sectors of a volume"};
-        ranges.push_back({offset.value() / kSectorBytes, to});
+        ranges.push_back({offset.value() / kSectorBytes, to, ranges.size()});
     }
     const Lookup lookup({{view.timeline, view.at}}, volume);
+    const std::vector<Lookup::Range> asked = ranges;
+    bool bridges = true;  // nothing of the answer is in its place yet
     while (!ranges.empty()) {
         Lookup::Parts parts;
         const std::uint64_t kept = s.kept_generation;
-        const auto generation = lookup.plan(s, ranges, parts);
+        const auto begun = lookup.plan(s, ranges, parts);
         // Retention may have taken a segment away: then the look-up has another answer.
-        if (!generation.ok() && s.kept_generation != kept) continue;
-        if (!generation.ok()) return generation.status();
+        if (!begun.ok() && s.kept_generation != kept) continue;
+        if (!begun.ok()) return begun.status();
+        // A bridge that cannot be read takes nothing away from what lies beside it.
+        if (!bridges || !read_bridged(replica, volume, parts.replica, asked).ok())
+            EVERSTEP_TRY(read_exactly(replica, volume, parts.replica));
+        bridges = false;
         for (const MutableBytes zero : parts.zeroes)
             std::fill(zero.begin(), zero.end(), std::byte{0});
-        if (!parts.pieces.empty()) hint_replica(replica, volume, parts.replica);
         if (const Status read = read_pieces(s, parts.pieces); !read.ok()) {
-            if (s.kept_generation != kept) continue;
-            return read;
+            if (s.kept_generation == kept) return read;
+            continue;
         }
         if (parts.replica.empty()) return {};
-        std::vector<io::ReadOp> ops;
-        for (const auto& range : parts.replica)
-            ops.push_back({ByteOffset(range.first * kSectorBytes), range.to});
-        EVERSTEP_TRY(replica.read_all(volume, ops));
-        auto again = lookup.changed(s, *generation, parts.replica);
+        auto again = lookup.changed(s, *begun, parts.replica);
         if (!again.ok() && s.kept_generation != kept) continue;
         if (!again.ok()) return again.status();
         ranges = std::move(*again);

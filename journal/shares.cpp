@@ -67,13 +67,18 @@ std::shared_ptr<const PathShare> undone_share(IndexCache& indexes, const PathRun
 
 }  // namespace
 
+bool Store::Impl::stands(const Standing& standing) const {
+    const std::shared_lock guard(mutex);
+    return standing == Standing{move_generation, replica.line, replica.high};
+}
+
 Result<Looked> Store::Impl::look(const Place& point, const UnitRange& window,
                                  const ReplicaState* as_if) const {
     const std::shared_lock guard(mutex);
     const auto ways = history.ways(point, as_if != nullptr ? *as_if : replica);
     if (!ways.ok()) return ways.status();
     Looked looked;
-    looked.generation = move_generation;
+    looked.standing = {move_generation, replica.line, replica.high};
     for (const PathRun& part : ways->newer)
         looked.paths.newer.push_back(newer_share(indexes, part, window));
     for (const PathRun& part : ways->undone)

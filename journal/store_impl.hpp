@@ -159,6 +159,7 @@ struct Store::Impl {
     // `as_if`: with the replica there, instead of where it is.
     [[nodiscard]] Result<Looked> look(const Place& point, const UnitRange& window,
                                       const ReplicaState* as_if = nullptr) const;
+    [[nodiscard]] bool stands(const Standing& standing) const;
 
     // ---- move.cpp
     // What the writes of (after, to] touched, joined; quicker by blocks, a superset.

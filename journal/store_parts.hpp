@@ -25,10 +25,19 @@ struct FrameAt {
     std::optional<FrameRef> chain;  // what a branch behind it chains to: the newest at it
 };
 
-// The shares of the paths of one look-up, and the moves that had begun then.
+// Where the replica stood at a look-up: while that is so, no write of the replica has begun that
+// the look-up does not know of.
+struct Standing {
+    std::uint64_t generation = 0;  // the moves that had begun
+    TimelineId line;
+    Position high;
+    bool operator==(const Standing&) const = default;
+};
+
+// The shares of the paths of one look-up.
 struct Looked {
     ReadPaths paths;
-    std::uint64_t generation = 0;
+    Standing standing;
 };
 
 enum class Grain : std::uint8_t { sectors, blocks };

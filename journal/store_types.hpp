@@ -33,9 +33,6 @@ class ReplicaReader {
         for (const io::ReadOp& op : ops) EVERSTEP_TRY(read(volume, op.offset, op.to));
         return {};
     }
-    // A hint: what of it is not in memory begins to come from the disk. Returns at once.
-    virtual void will_read(VolumeIndex /*volume*/, ByteOffset /*offset*/,
-                           ByteCount /*length*/) const {}
 };
 
 struct StoreOptions {

@@ -88,11 +88,6 @@ Status Replica::read_all(VolumeIndex volume, std::span<const io::ReadOp> ops) co
     return inside.empty() ? Status() : files_[volume.value()]->read(inside);
 }
 
-void Replica::will_read(VolumeIndex volume, ByteOffset offset, ByteCount length) const {
-    EVERSTEP_ASSERT(volume.value() < files_.size(), "a volume that the replica does not have");
-    files_[volume.value()]->will_read(offset, length);
-}
-
 Result<std::vector<io::DataExtent>> Replica::extents(VolumeIndex volume, ByteOffset offset,
                                                      ByteCount length) const {
     EVERSTEP_ASSERT(volume.value() < files_.size(), "a volume that the replica does not have");

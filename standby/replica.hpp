@@ -20,7 +20,6 @@ class Replica final : public journal::ReplicaReader {
         io::FileSystem& files, const std::vector<VolumeFile>& volumes);
     [[nodiscard]] Status read(VolumeIndex volume, ByteOffset offset,
                               MutableBytes to) const override;
-    void will_read(VolumeIndex volume, ByteOffset offset, ByteCount length) const override;
     [[nodiscard]] Status read_all(VolumeIndex volume,
                                   std::span<const io::ReadOp> ops) const override;
     [[nodiscard]] Result<std::vector<io::DataExtent>> extents(VolumeIndex volume, ByteOffset offset,
