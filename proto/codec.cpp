@@ -37,6 +37,12 @@ void choose(const ReadRequest& m, pb::ControlMessage& to) {
 void choose(const ReadReply& m, pb::ControlMessage& to) {
     to_pb(m, *to.mutable_read_reply());
 }
+void choose(const HashRequest& m, pb::ControlMessage& to) {
+    to_pb(m, *to.mutable_hash_request());
+}
+void choose(const HashReply& m, pb::ControlMessage& to) {
+    to_pb(m, *to.mutable_hash_reply());
+}
 void choose(const Goodbye& m, pb::ControlMessage& to) {
     to_pb(m, *to.mutable_goodbye());
 }
@@ -75,6 +81,10 @@ Result<Control> read(const pb::ControlMessage& from) {
             return read<ReadRequest>(from.read_request());
         case Wire::kReadReply:
             return read<ReadReply>(from.read_reply());
+        case Wire::kHashRequest:
+            return read<HashRequest>(from.hash_request());
+        case Wire::kHashReply:
+            return read<HashReply>(from.hash_reply());
         case Wire::kGoodbye:
             return read<Goodbye>(from.goodbye());
         case Wire::kAdminRequest:

@@ -17,6 +17,8 @@ class Keepalive;
 class ReadRequest;
 class ReadReply;
 class Goodbye;
+class HashRequest;
+class HashReply;
 class AdminRequest;
 class AdminReply;
 }  // namespace everstep::pb
@@ -44,6 +46,10 @@ void to_pb(const ReadRequest& from, pb::ReadRequest& to);
 [[nodiscard]] Status from_pb(const pb::ReadRequest& from, ReadRequest& to);
 void to_pb(const ReadReply& from, pb::ReadReply& to);
 [[nodiscard]] Status from_pb(const pb::ReadReply& from, ReadReply& to);
+void to_pb(const HashRequest& from, pb::HashRequest& to);
+[[nodiscard]] Status from_pb(const pb::HashRequest& from, HashRequest& to);
+void to_pb(const HashReply& from, pb::HashReply& to);
+[[nodiscard]] Status from_pb(const pb::HashReply& from, HashReply& to);
 
 void to_pb(const AdminRequest& from, pb::AdminRequest& to);
 [[nodiscard]] Status from_pb(const pb::AdminRequest& from, AdminRequest& to);

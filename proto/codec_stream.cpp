@@ -1,5 +1,7 @@
 // What goes beside the frames while a session runs: InitialEnd, ResyncEnd, Ack, Keepalive,
-// ReadRequest, ReadReply.
+// ReadRequest, ReadReply, HashRequest, HashReply.
+#include <cstring>
+
 #include "everstep.pb.h"
 #include "proto/codec_fields.hpp"
 #include "proto/codec_messages.hpp"
@@ -110,6 +112,60 @@ Status from_pb(const pb::ReadReply& from, ReadReply& to) {
     to.zero = from.zero();
     to.length = from.length();
     return read_error("read_reply.error", from.error(), to.error);
+}
+
+void to_pb(const HashRequest& from, pb::HashRequest& to) {
+    EVERSTEP_ASSERT(from.length.value() <= kHashedBytesMax, "hashes over the limit of one message");
+    EVERSTEP_ASSERT(from.volume.value() < kVolumesMax, "no such volume");
+    to.set_id(from.id);
+    to.set_volume(static_cast<std::uint32_t>(from.volume.value()));
+    to.set_offset(from.offset.value());
+    to.set_length(static_cast<std::uint32_t>(from.length.value()));
+    to.set_seed(from.seed);
+}
+
+Status from_pb(const pb::HashRequest& from, HashRequest& to) {
+    if (from.volume() >= kVolumesMax) return field_error("hash_request.volume", "over 255");
+    if (from.length() == 0 || from.length() > kHashedBytesMax) {
+        return field_error(
+            "hash_request.length",
+            std::to_string(from.length()) + " bytes, wanted 1.." + std::to_string(kHashedBytesMax));
+    }
+    if (from.offset() > UINT64_MAX - from.length()) {
+        return field_error("hash_request.offset", "the range goes past 2^64");
+    }
+    to.id = from.id();
+    to.volume = VolumeIndex(from.volume());
+    to.offset = ByteOffset(from.offset());
+    to.length = ByteCount(from.length());
+    to.seed = from.seed();
+    return {};
+}
+
+void to_pb(const HashReply& from, pb::HashReply& to) {
+    to.set_id(from.id);
+    to.set_error(error_to_pb(from.error));
+    to.set_message(clipped(from.message));
+    to.set_zero(from.zero);
+    std::string* bytes = to.mutable_hashes();
+    bytes->reserve(from.hashes.size() * sizeof(Hash128));
+    for (const Hash128& hash : from.hashes)
+        bytes->append(reinterpret_cast<const char*>(hash.data()), hash.size());
+}
+
+Status from_pb(const pb::HashReply& from, HashReply& to) {
+    const std::string& bytes = from.hashes();
+    if (bytes.size() % sizeof(Hash128) != 0) {
+        return field_error("hash_reply.hashes",
+                           std::to_string(bytes.size()) + " bytes, wanted whole hashes of 16");
+    }
+    to.id = from.id();
+    to.message = from.message();
+    to.zero = from.zero();
+    to.hashes.resize(bytes.size() / sizeof(Hash128));
+    for (std::size_t i = 0; i < to.hashes.size(); ++i)
+        std::memcpy(to.hashes[i].data(), bytes.data() + i * sizeof(Hash128), sizeof(Hash128));
+    return read_error("hash_reply.error", from.error(), to.error);
 }
 
 }  // namespace everstep::wire

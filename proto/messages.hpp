@@ -139,6 +139,24 @@ struct ReadReply {
     bool zero = false;         // all zeroes: no data message follows
     std::uint32_t length = 0;  // bytes of the data message that follows at once
 };
+inline constexpr std::uint32_t kHashedBytesMax = 1U << 20;  // of one HashRequest
+inline constexpr std::uint32_t kHashedBlockBytes = 4096;
+// primary -> standby: what a range holds behind everything that was sent before this. Block by
+// block from `offset` on; the last may be shorter.
+struct HashRequest {
+    std::uint64_t id = 0;
+    VolumeIndex volume;
+    ByteOffset offset;
+    ByteCount length;  // at most kHashedBytesMax
+    std::uint64_t seed = 0;
+};
+struct HashReply {
+    std::uint64_t id = 0;
+    ErrorCode error = ErrorCode::ok;
+    std::string message;
+    bool zero = false;            // all zeroes: no hashes
+    std::vector<Hash128> hashes;  // XXH3-128 with the seed, one for each block
+};
 struct Goodbye {  // an orderly end and why
     ErrorCode error = ErrorCode::ok;
     std::string message;
@@ -156,8 +174,9 @@ struct AdminReply {
     bool more = false;  // further replies to the same request follow (log, progress, events)
 };
 
-using Control = std::variant<Hello, Start, Started, InitialEnd, ResyncEnd, Ack, Keepalive,
-                             ReadRequest, ReadReply, Goodbye, AdminRequest, AdminReply>;
+using Control =
+    std::variant<Hello, Start, Started, InitialEnd, ResyncEnd, Ack, Keepalive, ReadRequest,
+                 ReadReply, HashRequest, HashReply, Goodbye, AdminRequest, AdminReply>;
 
 // One whole message with its header, ready to send. One over the protocol's limits becomes a
 // Goodbye (an AdminReply for an AdminReply) with too_large, so that the other side hears why.

@@ -201,6 +201,29 @@ Status journal_resync(journal::Store& store, const Replica& replica, const Frame
     return resync.flush();
 }
 
+wire::HashReply hash_content(const journal::Store& store, const Replica& replica,
+                             const wire::HashRequest& request, bool raw) {
+    wire::HashReply reply;
+    reply.id = request.id;
+    Buffer content;
+    content.resize(request.length.value());
+    const Status read = raw ? replica.read(request.volume, request.offset, content.bytes())
+                            : store.read(store.view_at_tip(), replica, request.volume,
+                                         request.offset, content.bytes());
+    if (!read.ok()) {
+        reply.error = read.code();
+        reply.message = read.message();
+        return reply;
+    }
+    const Bytes bytes = content.bytes();
+    reply.zero = is_zero(bytes);
+    for (std::size_t at = 0; at < bytes.size() && !reply.zero; at += wire::kHashedBlockBytes) {
+        const std::size_t count = std::min<std::size_t>(wire::kHashedBlockBytes, bytes.size() - at);
+        reply.hashes.push_back(xxh3_128(bytes.subspan(at, count), request.seed));
+    }
+    return reply;
+}
+
 Status write_initial(Replica& replica, const SealedFrame& frame) {
     std::vector<io::WriteOp> ops;
     VolumeIndex volume;

@@ -7,6 +7,7 @@
 
 #include "standby/content.hpp"
 #include "standby/paths.hpp"
+#include "standby/receive_hashes.hpp"
 #include "standby/receive_order.hpp"
 #include "standby/receive_reads.hpp"
 #include "standby/replica.hpp"
@@ -38,12 +39,16 @@ struct ReceiveSession::Impl {
     enum class State : std::uint8_t { waiting, starting, streaming, resync, initial, closed };
 
     Impl(Standby& to, ReceiveActions with)
-        : standby(to), actions(std::move(with)), reads(standby, actions) {}
+        : standby(to),
+          actions(std::move(with)),
+          reads(standby, actions),
+          hashes(standby, actions) {}
 
     Status take(const wire::Start& start);
     Status take(const wire::InitialEnd& end);
     Status take(const wire::ResyncEnd& end);
     Status take(const wire::Keepalive& keepalive);
+    Status take(const wire::HashRequest& request);
     void started(const Status& status, const Expected& expected);
     Status take_frame(const FramePtr& frame);
     Status check_frame(const SealedFrame& frame) const;
@@ -61,6 +66,7 @@ struct ReceiveSession::Impl {
     Standby& standby;
     ReceiveActions actions;
     ReceiveReads reads;
+    ReceiveHashes hashes;
     std::shared_ptr<bool> alive =
         std::make_shared<bool>(true);  // callbacks of running tasks die with it
     std::shared_ptr<bool> broken = std::make_shared<bool>(false);  // extents were refused
@@ -185,6 +191,11 @@ Status ReceiveSession::Impl::take(const wire::Keepalive& keepalive) {
     return {};
 }
 
+Status ReceiveSession::Impl::take(const wire::HashRequest& request) {
+    if (!running()) return {ErrorCode::corrupt, "HashRequest: before Start was answered"};
+    return hashes.ask(request, state == State::initial);
+}
+
 Status ReceiveSession::Impl::check_frame(const SealedFrame& frame) const {
     const FrameHeader& header = frame.header();
     if (header.group != begun.group_id) {
@@ -278,6 +289,8 @@ Status ReceiveSession::on_control(const wire::Control& message) {
         status = impl_->take(*keepalive);
     } else if (const auto* request = std::get_if<wire::ReadRequest>(&message)) {
         status = impl_->reads.ask(*request);
+    } else if (const auto* asked = std::get_if<wire::HashRequest>(&message)) {
+        status = impl_->take(*asked);
     } else if (const auto* goodbye = std::get_if<wire::Goodbye>(&message)) {
         status = {ErrorCode::closed,
                   fmt::format("the primary ended the session: {}", goodbye->message)};

@@ -62,8 +62,13 @@ std::uint32_t crc32c_joined(std::uint32_t first, std::uint32_t second, std::size
 }
 
 Hash128 xxh3_128(Bytes bytes) {
+    return xxh3_128(bytes, 0);
+}
+
+Hash128 xxh3_128(Bytes bytes, std::uint64_t seed) {
     XXH128_canonical_t canonical;
-    ::XXH128_canonicalFromHash(&canonical, ::XXH3_128bits(bytes.data(), bytes.size()));
+    ::XXH128_canonicalFromHash(&canonical,
+                               ::XXH3_128bits_withSeed(bytes.data(), bytes.size(), seed));
     Hash128 hash;
     std::memcpy(hash.data(), canonical.digest, hash.size());
     return hash;

@@ -11,6 +11,8 @@ namespace everstep {
 [[nodiscard]] std::uint32_t crc32c_joined(std::uint32_t first, std::uint32_t second,
                                           std::size_t second_bytes);
 [[nodiscard]] Hash128 xxh3_128(Bytes bytes);
+// With a seed that who made the bytes does not know: two contents that were made to collide do not.
+[[nodiscard]] Hash128 xxh3_128(Bytes bytes, std::uint64_t seed);
 [[nodiscard]] std::string hex(const Hash128& hash);
 [[nodiscard]] bool is_zero(Bytes bytes);
 }  // namespace everstep

@@ -139,6 +139,10 @@ wire::Ack Sender::last_ack() {
     return ack_.value_or(wire::Ack());
 }
 
+std::optional<wire::HashReply> Sender::hashes() {
+    return wait_for<wire::HashReply>();
+}
+
 std::pair<wire::ReadReply, std::vector<std::byte>> Sender::read(const wire::ReadRequest& request) {
     const Status status = control(request);
     EXPECT_TRUE(status.ok()) << status.message();

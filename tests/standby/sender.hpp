@@ -29,6 +29,8 @@ class Sender {
     // A ReadRequest's answer; the data is empty where the reply says zeroes.
     [[nodiscard]] std::pair<wire::ReadReply, std::vector<std::byte>> read(
         const wire::ReadRequest& request);
+    // The answer to a HashRequest that was sent.
+    [[nodiscard]] std::optional<wire::HashReply> hashes();
     // A peer that asks and does not read: what the session sends stays in the link's queue until
     // drain(). Each answer counts there as a longest one.
     void stop_reading() { reading_ = false; }

@@ -45,7 +45,7 @@ class Raw {
 };
 
 constexpr unsigned kHello = 1, kStart = 2, kAck = 5, kReadRequest = 7, kReadReply = 8, kGoodbye = 9,
-                   kAdminRequest = 10, kAdminReply = 11;
+                   kAdminRequest = 10, kAdminReply = 11, kHashRequest = 13, kHashReply = 14;
 
 void expect_error(const Raw& raw, ErrorCode code, std::string_view names) {
     const Status status = raw.decoded();
@@ -153,6 +153,20 @@ TEST(Hostile, RangesOfReadsAreChecked) {
                  ErrorCode::corrupt, "volume");
     expect_error(Raw().message(kReadReply, Raw().number(5, kDataBytesMax + 1)), ErrorCode::corrupt,
                  "length");
+}
+
+TEST(Hostile, RangesAndHashesOfAHashRequestAreChecked) {
+    expect_error(Raw().message(kHashRequest, Raw().number(4, 0)), ErrorCode::corrupt, "length");
+    expect_error(Raw().message(kHashRequest, Raw().number(4, kHashedBytesMax + 1)),
+                 ErrorCode::corrupt, "length");
+    expect_error(Raw().message(kHashRequest, Raw().number(4, 512).number(3, UINT64_MAX)),
+                 ErrorCode::corrupt, "offset");
+    expect_error(Raw().message(kHashRequest, Raw().number(4, 512).number(2, 256)),
+                 ErrorCode::corrupt, "volume");
+    expect_error(Raw().message(kHashReply, Raw().text(5, std::string(17, 'x'))), ErrorCode::corrupt,
+                 "hashes");
+    expect_error(Raw().message(kHashReply, Raw().text(5, std::string(4112, 'x'))),
+                 ErrorCode::too_large, "hashes");
 }
 
 TEST(Hostile, CountsOverTheirLimitAreRefusedBeforeParsing) {

@@ -159,6 +159,22 @@ ReadRequest MessageSample::read_request() {
     return out;
 }
 
+HashRequest MessageSample::hash_request() {
+    HashRequest out;
+    out.id = any_number();
+    out.volume = VolumeIndex(number(256));
+    out.offset = ByteOffset(number(1ULL << 60));
+    out.length = ByteCount(1 + number(kHashedBytesMax));
+    out.seed = any_number();
+    return out;
+}
+
+HashReply MessageSample::hash_reply() {
+    HashReply out{any_number(), error(), text(), flip(), {}};
+    for (std::uint64_t n = number(257); n > 0; --n) out.hashes.push_back(hash());
+    return out;
+}
+
 AdminRequest MessageSample::admin_request() {
     AdminRequest out{"v" + text(), {}};
     for (std::uint64_t n = number(6); n > 0; --n) out.arguments[text()] = text();
@@ -188,8 +204,12 @@ Control MessageSample::message(std::size_t kind) {
             return ReadReply{any_number(), error(), text(), flip(),
                              static_cast<std::uint32_t>(number(kDataBytesMax + 1))};
         case 9:
-            return Goodbye{error(), text()};
+            return hash_request();
         case 10:
+            return hash_reply();
+        case 11:
+            return Goodbye{error(), text()};
+        case 12:
             return admin_request();
         default:
             return AdminReply{error(), text(), value(6), flip()};
@@ -226,6 +246,13 @@ class Describe {
     }
     void operator()(const ReadReply& m) {
         put("read-reply", m.id, int(m.error), m.message, m.zero, m.length);
+    }
+    void operator()(const HashRequest& m) {
+        put("hash-request", m.id, m.volume.value(), m.offset.value(), m.length.value(), m.seed);
+    }
+    void operator()(const HashReply& m) {
+        put("hash-reply", m.id, int(m.error), m.message, m.zero);
+        for (const Hash128& hash : m.hashes) put(Uuid(hash));
     }
     void operator()(const Goodbye& m) { put("goodbye", int(m.error), m.message); }
     void operator()(const AdminRequest& m) {

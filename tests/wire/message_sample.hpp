@@ -35,6 +35,8 @@ class MessageSample {
     [[nodiscard]] Hello hello();
     [[nodiscard]] Start start();
     [[nodiscard]] ReadRequest read_request();
+    [[nodiscard]] HashRequest hash_request();
+    [[nodiscard]] HashReply hash_reply();
     [[nodiscard]] AdminRequest admin_request();
 
     std::mt19937_64 random_;
