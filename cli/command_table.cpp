@@ -82,6 +82,17 @@ std::vector<CommandSpec> looking_commands() {
 
 std::vector<CommandSpec> checking_commands() {
     return {
+        {"verify",
+         "compare the standbys with the primary",
+         "Compares the volumes of the primary with what its standbys have, block by block by their "
+         "hashes, while all of them run; what is told as different differs at one step. Exit 1 "
+         "where something differs, or a standby could not be compared. With --repair what differs "
+         "is brought to the standby, as a gap in its history that ends in a step of its own.",
+         "everstep verify db --repair",
+         Shape::document,
+         {kGroup},
+         {{"--standby", "standby", "NODE", "only this one; default: all"},
+          {"--repair", "repair", "", "bring the standby what differs"}}},
         {"scrub",
          "check every stored byte of a group's history",
          "Reads all that the node has stored of a group's history, while everything else goes on, "

@@ -156,6 +156,31 @@ std::string scrub_text(const Invocation& invocation, const Value& body) {
     return out + '\n';
 }
 
+std::string verify_text(const Value& body) {
+    std::string out;
+    const Value::List* const standbys = body.at("standbys").as_list();
+    if (standbys == nullptr) return out;
+    for (const Value& one : *standbys) {
+        if (!one.at("error").is_null()) continue;  // stderr says it
+        const std::uint64_t differing = one.at("differing_bytes").number();
+        out += or_dash(one.at("node")) + ": " + bytes_text(one.at("compared_bytes").number()) +
+               " compared, ";
+        if (differing == 0) {
+            out += "all equal\n";
+            continue;
+        }
+        out += bytes_text(differing) + " differ at step " + or_dash(one.at("lsn")) +
+               (is_true(one.at("repaired")) ? ", repaired\n" : "\n");
+        for (const Value& extent : *one.at("extents").as_list())
+            out += "  volume " + or_dash(extent.at("volume")) + ": offset " +
+                   or_dash(extent.at("offset")) + ", " + bytes_text(extent.at("length").number()) +
+                   '\n';
+        if (const std::uint64_t more = one.at("extents_not_listed").number(); more > 0)
+            out += "  and " + count_text(more, "extent") + " more\n";
+    }
+    return out;
+}
+
 }  // namespace
 
 std::string change_text(const Invocation& invocation, const Value& body) {
@@ -167,6 +192,7 @@ std::string change_text(const Invocation& invocation, const Value& body) {
     if (name == "restore") return restore_text(invocation, body);
     if (name == "adopt") return adopt_text(invocation, body);
     if (name == "mark") return mark_text(body);
+    if (name == "verify") return verify_text(body);
     if (name == "scrub") return scrub_text(invocation, body);
     if (name == "unmark") return "mark " + argument(invocation, "name") + " is removed\n";
     if (name == "unexport") return "export " + argument(invocation, "id") + " is ended\n";

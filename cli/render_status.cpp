@@ -90,12 +90,21 @@ std::string history_text(const Value& history) {
     return block;
 }
 
+std::string copy_text(const Value& copy) {
+    std::string out = bytes_text(copy.at("done_bytes").number()) + " of " +
+                      bytes_text(copy.at("total_bytes").number()) + " compared, " +
+                      bytes_text(copy.at("differing_bytes").number()) + " differ";
+    if (!copy.at("seconds_left").is_null())
+        out += ", about " + seconds_text(real(copy.at("seconds_left"))) + " left";
+    return out;
+}
+
 std::string peer_text(const Value& peer) {
     std::string out = or_dash(peer.at("state"));
     if (!peer.at("replica").is_null()) out += "; " + or_dash(peer.at("replica"));
-    if (!peer.at("copied").is_null())
-        out += ", " + bytes_text(peer.at("copied").number()) + " copied";
     std::string block = field("peer " + or_dash(peer.at("node")), out) + why_text(peer);
+    if (const Value& copy = peer.at("copy"); copy.as_map() != nullptr)
+        block += field("", copy_text(copy));
     std::string positions;
     for (const char* const stage : {"received", "durable", "applied"}) {
         if (peer.at(stage).is_null()) continue;

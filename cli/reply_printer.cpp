@@ -35,10 +35,25 @@ Status ReplyPrinter::take(const Value& body, bool last) {
 
 // A command can be done and have found what is an error to who asked.
 Status ReplyPrinter::outcome(const Value& body) const {
+    if (invocation_.command->name == "verify") return verified(body);
     const std::uint64_t damages = body.at("damages").number() + body.at("damages_before").number();
     if (invocation_.command->name != "scrub" || damages == 0) return {};
     return {ErrorCode::corrupt,
             count_text(damages, "damaged place") + " found; other steps can still be read"};
+}
+
+Status ReplyPrinter::verified(const Value& body) {
+    const Value::List* const standbys = body.at("standbys").as_list();
+    if (standbys == nullptr) return {};
+    for (const Value& one : *standbys) {
+        const std::string node = one.at("node").text();
+        if (!one.at("error").is_null())
+            return {ErrorCode::io, node + " was not compared: " + one.at("error").text()};
+        if (one.at("differing_bytes").number() > 0 && !is_true(one.at("repaired")))
+            return {ErrorCode::corrupt, node + " differs from the primary; `everstep verify " +
+                                            "GROUP --repair` brings it what differs"};
+    }
+    return {};
 }
 
 void ReplyPrinter::lines(const Value& list, bool last) {

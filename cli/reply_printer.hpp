@@ -22,6 +22,7 @@ class ReplyPrinter {
     void document(const Value& body);
     [[nodiscard]] std::string text(const Value& body) const;
     [[nodiscard]] Status outcome(const Value& body) const;
+    [[nodiscard]] static Status verified(const Value& body);
     [[nodiscard]] std::string list_text() const;
 
     const Invocation& invocation_;

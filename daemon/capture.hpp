@@ -10,6 +10,7 @@
 #include <memory>
 #include <vector>
 
+#include "common/io/file.hpp"
 #include "common/net/loop.hpp"
 #include "daemon/ack_gate.hpp"
 #include "daemon/order.hpp"
@@ -36,6 +37,18 @@ class CapturedVolume : public BlockDevice {
     // The content as of the newest LSN, all of whose writes are complete; for a resync. Capture
     // thread; blocks.
     [[nodiscard]] virtual Status read_now(ByteOffset offset, MutableBytes to) = 0;
+    // May be read beside the capture thread, which writes on meanwhile; `direct`: not through the
+    // page cache, where the device can. Any thread; blocks.
+    [[nodiscard]] virtual bool reads_beside() const { return false; }
+    [[nodiscard]] virtual Status read_beside(ByteOffset, MutableBytes, bool /*direct*/) const {
+        return {ErrorCode::internal, "not to be read beside the capture"};
+    }
+    // Data and holes of a range as of the newest LSN; one extent of data where that is not known.
+    // Capture thread.
+    [[nodiscard]] virtual Result<std::vector<io::DataExtent>> holes_now(ByteOffset offset,
+                                                                        ByteCount length) const {
+        return std::vector<io::DataExtent>{{offset, length, false}};
+    }
     // Tries again what failed; ships what could be read as a `reread` write.
     virtual void tick() {}
     // Where a standby, by its place in the record's order, may differ: the whole volume where no

@@ -35,6 +35,7 @@ DirectVolume::DirectVolume(net::Loop& loop, Capture& capture, Place place, Devic
     : capture_(capture),
       index_(place.index),
       file_(std::move(device.file)),
+      direct_(std::move(device.direct)),
       size_(place.size),
       intent_(std::move(device.intent)),
       syncs_(loop, [this] { return sync_device(); }) {}
@@ -208,6 +209,10 @@ Status DirectVolume::find_extents(const BlockRequest& request) {
 
 Status DirectVolume::read_now(ByteOffset offset, MutableBytes to) {
     return file_->read_at(offset, to);
+}
+
+Status DirectVolume::read_beside(ByteOffset offset, MutableBytes to, bool direct) const {
+    return (direct && direct_ ? *direct_ : *file_).read_at(offset, to);
 }
 
 void DirectVolume::tick() {

@@ -28,6 +28,7 @@ class DirectVolume final : public CapturedVolume {
     struct Device {
         std::unique_ptr<io::File> file;
         std::unique_ptr<IntentGate> intent;  // none where no standby could differ
+        std::unique_ptr<io::File> direct{};  // the same, past the page cache; for reads only
     };
     DirectVolume(net::Loop& loop, Capture& capture, Place place, Device device);
     [[nodiscard]] Status start();  // before the first request
@@ -36,6 +37,13 @@ class DirectVolume final : public CapturedVolume {
     void submit(const BlockRequest& request, BlockSink& sink) override;
     void end_of_batch() override { capture_.end_of_batch(); }
     [[nodiscard]] Status read_now(ByteOffset offset, MutableBytes to) override;
+    [[nodiscard]] bool reads_beside() const override { return true; }
+    [[nodiscard]] Status read_beside(ByteOffset offset, MutableBytes to,
+                                     bool direct) const override;
+    [[nodiscard]] Result<std::vector<io::DataExtent>> holes_now(ByteOffset offset,
+                                                                ByteCount length) const override {
+        return file_->extents(offset, length);
+    }
     void tick() override;
     [[nodiscard]] bool clean() const override { return failed_.empty(); }
     [[nodiscard]] std::vector<journal::GapExtent> may_differ(std::size_t standby) const override;
@@ -64,6 +72,7 @@ class DirectVolume final : public CapturedVolume {
     Capture& capture_;
     VolumeIndex index_;
     std::unique_ptr<io::File> file_;
+    std::unique_ptr<io::File> direct_;
     ByteCount size_;
     std::vector<Range> failed_;             // bounded: neighbours are merged, then the oldest two
     Lsn flushed_;                           // every write up to here is on the device, durably

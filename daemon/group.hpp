@@ -57,6 +57,7 @@ class Group {
     void adopt(const wire::AdminRequest& request, const AdminAnswer& answer);
     // restore (group_restore.cpp)
     void restore(const wire::AdminRequest& request, const AdminAnswer& answer);
+    void verify(const wire::AdminRequest& request, const AdminAnswer& answer);
     void restore_to(const RestoreRequest& wanted, const AdminAnswer& answer);
     void restore_dry(const RestoreRequest& wanted, const AdminAnswer& answer);
     void ask_history(const std::string& node, const wire::AdminRequest& request,

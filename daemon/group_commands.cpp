@@ -80,6 +80,7 @@ void Group::run(const wire::AdminRequest& request, AdminAnswer answer) {
     }
     if (verb == "adopt") return adopt(request, answer);
     if (verb == "restore") return restore(request, answer);
+    if (verb == "verify") return verify(request, answer);
     if (verb == "pause" || verb == "unpause") return pause(verb == "pause", answer);
     const bool at_head = argument(request, "at").empty();
     if (verb == "mark" && at_head && primary_ && primary_->state() == Primary::State::serving) {
@@ -181,6 +182,21 @@ void Group::rewind_branch(const wire::AdminRequest& request, const AdminAnswer& 
             reply.body = *gone;
             answer(reply);
         });
+}
+
+void Group::verify(const wire::AdminRequest& request, const AdminAnswer& answer) {
+    if (!primary_)
+        return answer(error_reply(
+            Status(ErrorCode::refused,
+                   "verify runs on the primary, and none of this group is known here")));
+    const auto tell = [answer](Value body, bool last) {
+        wire::AdminReply reply;
+        reply.body = std::move(body);
+        reply.more = !last;
+        answer(reply);
+    };
+    primary_->verify(argument(request, "standby"), argument(request, "repair") == "1", tell,
+                     [answer](const Status& why) { answer(error_reply(why)); });
 }
 
 void Group::mark(const wire::AdminRequest& request, const AdminAnswer& answer) {

@@ -70,9 +70,10 @@ void Node::run_for_group(const wire::AdminRequest& request, bool relayed,
             return;
         }
     }
-    if (verb == "restore" && !relayed && !group.primary_node().empty())
+    const bool primarys = verb == "restore" || verb == "verify";
+    if (primarys && !relayed && !group.primary_node().empty())
         return relay(group.primary_node(), request, answer);
-    const bool known = history || verb == "restore" || verb == "mark" || verb == "takeover" ||
+    const bool known = history || primarys || verb == "mark" || verb == "takeover" ||
                        verb == "adopt" || verb == "pause" || verb == "unpause";
     if (!known) {
         answer(error_reply(Status(ErrorCode::usage, "unknown command " + verb)));

@@ -5,7 +5,6 @@
 
 #include "common/base/thread.hpp"
 #include "daemon/direct_volume.hpp"
-#include "daemon/resync_frame.hpp"
 #include "daemon/store_volume.hpp"
 
 namespace everstep::daemon {
@@ -92,9 +91,13 @@ Status Pipeline::open_volume(std::size_t index) {
     }
     auto file = options_.files->open(volume.device, {io::OpenMode::read_write, true, false});
     if (!file.ok()) return file.status().with_context("volume " + volume.name);
+    std::unique_ptr<io::File> direct;  // copies do without where it cannot be had
+    if (auto opened = options_.files->open(volume.device, {io::OpenMode::read_only, false, true});
+        opened.ok())
+        direct = std::move(*opened);
     auto served = std::make_unique<DirectVolume>(
         loop_, *capture_, DirectVolume::Place{place, volume.size},
-        DirectVolume::Device{std::move(file.value()), open_intent(index)});
+        DirectVolume::Device{std::move(file.value()), open_intent(index), std::move(direct)});
     EVERSTEP_TRY(served->start());
     volumes_.push_back(std::move(served));
     return {};
@@ -192,6 +195,7 @@ void Pipeline::tick() {
 Pipeline::Stopped Pipeline::close() {
     Stopped stopped;
     timer_.reset();
+    copier_.reset();
     handover_timer_.reset();
     if (capture_) capture_->gate().fail(Status(ErrorCode::closed, "the group stops serving"));
     for (const auto& volume : volumes_) volume->detach();
@@ -272,16 +276,6 @@ void Pipeline::sync_step(std::function<void(const journal::Tip&)> done) {
         capture_->seal();
         all_handed_over();
         node_.post([done, tip = capture_->sealed()] { done(tip); });
-    });
-}
-
-void Pipeline::read_extent(ResyncExtent extent, std::function<void(Result<FramePtr>)> done) {
-    loop_.post([this, extent, done = std::move(done)] {
-        capture_->seal();
-        Result<FramePtr> frame = make_resync_frame(options_.capture.group, capture_->sealed().point,
-                                                   extent, *volumes_[extent.volume.value()]);
-        all_handed_over();
-        node_.post([done, frame] { done(frame); });
     });
 }
 

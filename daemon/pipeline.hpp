@@ -16,11 +16,12 @@
 #include <vector>
 
 #include "common/base/config.hpp"
+#include "common/net/worker_pool.hpp"
 #include "daemon/capture.hpp"
 #include "daemon/intent_gate.hpp"
 #include "daemon/nbd_server.hpp"
-#include "daemon/resync_frame.hpp"
 #include "daemon/store_journal.hpp"
+#include "daemon/verify.hpp"
 
 namespace everstep::daemon {
 
@@ -101,10 +102,10 @@ class Pipeline {
     void write_differing(Wanted at, Buffer content,
                          std::function<void(Result<std::uint64_t>)> done);
 
-    // Reads [offset, offset + length) as of the newest step. The frame (kind resync) arrives behind
-    // every frame up to its as_of and before the next, as `on_frame` and this `done` run in order
-    // on the node's loop.
-    void read_extent(ResyncExtent extent, std::function<void(Result<FramePtr>)> done);
+    // ---- content for a standby's copy (pipeline_copy.cpp)
+    void find_holes(const ResyncExtent& extent, std::function<void(Result<FoundHoles>)> done);
+    void read_extent(ExtentRead what, std::function<void(Result<ReadExtent>)> done);
+    void read_exact(const ResyncExtent& extent, std::function<void(Result<ExactExtent>)> done);
 
     // Where a standby may differ, as of a moment behind what was asked for before; `all`:
     // everywhere, from now on.
@@ -139,6 +140,8 @@ class Pipeline {
     [[nodiscard]] Status open_servers(std::vector<std::string>& uris);
     void flush_all(std::function<void(Status)> done);
     void tick();
+    void copy_extent(const ExtentRead& what, const journal::Tip& as_of, bool beside,
+                     const std::function<void(Result<ReadExtent>)>& done);
     Stopped close();
 
     net::Loop& node_;
@@ -152,6 +155,7 @@ class Pipeline {
     std::vector<std::unique_ptr<NbdServer>> servers_;
     std::vector<std::string> uris_;
     std::unique_ptr<net::Timer> timer_;
+    std::unique_ptr<net::WorkerPool> copier_;  // made with the first copy; the capture thread's
     std::thread thread_;
     std::atomic<std::uint64_t> captured_{0};
     std::atomic<std::uint64_t> captured_bytes_{0};

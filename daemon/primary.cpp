@@ -83,9 +83,14 @@ SendActions Primary::send_actions(Standing& standing, Point from) {
     actions.queued_bytes = [peer] {
         return peer->link() == nullptr ? SIZE_MAX : peer->link()->queued_bytes();
     };
-    actions.read_extent = [this](const ResyncExtent& extent,
-                                 std::function<void(Result<FramePtr>)> done) {
-        pipeline_->read_extent(extent, std::move(done));
+    actions.find_holes = [this](const ResyncExtent& extent, auto done) {
+        pipeline_->find_holes(extent, std::move(done));
+    };
+    actions.read_extent = [this](const ExtentRead& what, auto done) {
+        pipeline_->read_extent(what, std::move(done));
+    };
+    actions.read_exact = [this](const ResyncExtent& extent, auto done) {
+        pipeline_->read_exact(extent, std::move(done));
     };
     actions.name_gap = [this](std::function<void(const journal::Tip&)> done) {
         pipeline_->name_gap(std::move(done));
@@ -99,6 +104,11 @@ SendActions Primary::send_actions(Standing& standing, Point from) {
     };
     actions.after_batch = [this](std::function<void()> work) {
         restore_.after_batch(std::move(work));
+    };
+    actions.too_different = [this, peer](const Status& why) {
+        context_.loop->post([this, alive = alive_, peer, why] {
+            if (*alive != nullptr) too_different(*peer, why);
+        });
     };
     actions.fail = [this, peer](const Status& why) {
         context_.loop->post([alive = alive_, peer, why] {
@@ -156,6 +166,8 @@ void Primary::begin_session(Standing& standing) {
             if (*alive != nullptr) peer.refuse(why);
         });
     };
+    if (const auto stopped = too_different_.find(peer.name()); stopped != too_different_.end())
+        return refuse_later(stopped->second);
     StreamInput input;
     input.group = context_.record.group;
     input.path = context_.record.timelines;
@@ -173,6 +185,7 @@ void Primary::begin_session(Standing& standing) {
     options.path = input.path;
     options.backlog = &backlog_;
     options.base_time = base_time();
+    options.copy = copy_options(plan->mode);
     for (const VolumeRecord& volume : context_.record.volumes) {
         options.volumes.push_back({volume.name, volume.id, volume.size});
     }
@@ -238,11 +251,12 @@ void Primary::session_moved(Standing& standing) {
     std::string& compare = context_.record.peers[name].compare;
     if (whole && !compare.empty() && !standing.lost_order) {
         compare.clear();
-        context_.event("resync", name + " is consistent again");
+        context_.event("resync", name + " is consistent again" + copy_story(session));
         context_.save().ignore("compared once more after the next start");
     }
     if (whole && std::exchange(standing.copying, false))
-        context_.event("session", name + ": streaming, the first copy is done");
+        context_.event("session",
+                       name + ": streaming, the first copy is done" + copy_story(session));
     if (whole) {
         const Lsn position = context_.group->ack == AckLevel::received ? standing.acked.received
                                                                        : standing.acked.durable;
@@ -374,6 +388,8 @@ void Primary::release() {
 
 void Primary::tick() {
     answer_marks();
+    pump_copies();
+    watch_verify();
     if (!ack_.waits() || !pipeline_) return;
     const auto now = context_.clock->boot();
     const Lsn captured = pipeline_->captured();
@@ -418,6 +434,7 @@ void Primary::fence() {
     adopt_timer_.cancel();
     state_ = State::stopped;
     fail_marks();
+    cut_verify("this node does not serve the group any more");
     restore_.stop(Status(ErrorCode::closed, "this node's role ends"));
     answer_adopt(Status(ErrorCode::closed, "this node's role ends"));
     if (pipeline_) context_.record.tip = pipeline_->stop().tip;
@@ -432,6 +449,7 @@ void Primary::stop(std::function<void()> done) {
     adopt_timer_.cancel();
     state_ = State::stopped;
     fail_marks();
+    cut_verify("this node does not serve the group any more");
     restore_.stop(Status(ErrorCode::closed,
                          "the node stops; a restore that has begun waits for "
                          "`--continue` or `--undo`"));

@@ -60,6 +60,10 @@ class Primary {
     void heard(const wire::GroupState& state, const std::string& node);
     void put_mark(const MarkBody& mark, std::function<void(Result<Point>)> done);
     [[nodiscard]] Restore& restore() { return restore_; }
+    // Compares the standbys (or `only` one) with this node. `tell`: progress, at last the results.
+    void verify(const std::string& only, bool repair,
+                std::function<void(Value body, bool last)> tell,
+                const std::function<void(Status)>& failed);
 
   private:
     struct Standing {  // one standby
@@ -126,6 +130,26 @@ class Primary {
     void newest_known(const journal::Tip& tip);
     Standing* standing(const std::string& node);
     [[nodiscard]] SendActions send_actions(Standing& standing, Point from);
+    // what a copy may cost (primary_copy.cpp)
+    [[nodiscard]] CopyOptions copy_options(wire::StartMode mode) const;
+    void too_different(Peer& peer, const Status& why);
+    void take_any_difference();
+    void pump_copies();
+    [[nodiscard]] static Value copy_status(const SendSession& session);
+    [[nodiscard]] static std::string copy_story(const SendSession& session);
+    // verify (primary_verify.cpp)
+    struct Verifying;
+    struct Repair {
+        std::vector<journal::GapExtent> extents;
+        Value result;
+    };
+    void verified(const std::string& name, const Result<VerifyResult>& done);
+    void begin_repair(const std::string& name, std::vector<journal::GapExtent> extents,
+                      Value result);
+    void add_repair(const std::string& name, std::vector<journal::GapExtent>& extents) const;
+    void end_verify();
+    void watch_verify();
+    void cut_verify(const std::string& why);
     // write-intent map (primary_intent.cpp)
     void prepare_intent();
     void forget_intent();
@@ -181,6 +205,10 @@ class Primary {
     Lsn released_;
     std::uint64_t saved_lsn_ = 0;
     std::map<std::string, Standing> standings_;
+    std::map<std::string, Status> too_different_;  // standbys whose resync found too much
+    std::shared_ptr<Verifying> verifying_;         // the command that runs
+    std::map<std::string, Repair> repairs_;        // by standby: a resync that brings what differs
+    bool any_difference_ = false;                  // adopt --force: that is no matter
     std::map<std::uint64_t, Marking> marks_;
     std::uint64_t next_mark_ = 1;
     struct Sealed {

@@ -107,9 +107,9 @@ Value Primary::peer_status(const std::string& name, const Standing& standing) co
     value.set("compare", record == context_.record.peers.end() || record->second.compare.empty()
                              ? Value()
                              : Value(record->second.compare));
-    const bool copying =
-        standing.session && standing.session->state() != SendSession::State::streaming;
-    value.set("copied", copying ? Value(standing.session->copied()) : Value());
+    const Value copy = standing.session ? copy_status(*standing.session) : Value();
+    value.set("copied", copy.is_null() ? Value() : copy.at("done_bytes"));
+    value.set("copy", copy);
     const bool mapped = pipeline_ && context_.record.intent;
     value.set("may_differ_bytes",
               mapped ? Value(pipeline_->marked_bytes(bit_of(name)).value()) : Value());

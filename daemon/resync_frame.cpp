@@ -29,37 +29,66 @@ FrameEntry entry_of(Lsn as_of, const ResyncExtent& run, EntryKind kind) {
     return entry;
 }
 
-void add_runs(FrameBuilder& builder, Lsn as_of, const ResyncExtent& extent, Bytes content) {
-    std::size_t at = 0;
-    const auto block_at = [&](std::size_t offset) {
-        return content.subspan(offset, std::min<std::size_t>(kBlockBytes, content.size() - offset));
-    };
-    while (at < content.size()) {
-        const bool zero = is_zero(block_at(at));
-        std::size_t end = at + block_at(at).size();
-        while (end < content.size() && is_zero(block_at(end)) == zero) end += block_at(end).size();
-        const ResyncExtent run{extent.volume, extent.offset + at, ByteCount(end - at)};
-        builder.add(entry_of(as_of, run, zero ? EntryKind::zero : EntryKind::data),
-                    zero ? Bytes() : content.subspan(at, end - at));
+// What a run of blocks is sent as.
+enum class Sent : std::uint8_t { not_at_all, zeroes, data };
+
+class Blocks {
+  public:
+    Blocks(Bytes content, const KnownContent* known) : content_(content), known_(known) {}
+    [[nodiscard]] Bytes at(std::size_t offset) const {
+        return content_.subspan(offset, std::min<std::size_t>(kBlock, content_.size() - offset));
+    }
+    [[nodiscard]] Sent sent(std::size_t offset) const {
+        const Bytes block = at(offset);
+        if (known_ != nullptr && known_->has(block, offset / kBlock)) return Sent::not_at_all;
+        return is_zero(block) ? Sent::zeroes : Sent::data;
+    }
+
+  private:
+    static constexpr std::size_t kBlock = wire::kHashedBlockBytes;
+    Bytes content_;
+    const KnownContent* known_;
+};
+
+std::uint64_t add_runs(FrameBuilder& builder, Lsn as_of, const ResyncExtent& extent, Bytes content,
+                       const KnownContent* known) {
+    const Blocks blocks(content, known);
+    std::uint64_t differing = 0;
+    for (std::size_t at = 0; at < content.size();) {
+        const Sent sent = blocks.sent(at);
+        std::size_t end = at + blocks.at(at).size();
+        while (end < content.size() && blocks.sent(end) == sent) end += blocks.at(end).size();
+        if (sent != Sent::not_at_all) {
+            const ResyncExtent run{extent.volume, extent.offset + at, ByteCount(end - at)};
+            const bool zero = sent == Sent::zeroes;
+            builder.add(entry_of(as_of, run, zero ? EntryKind::zero : EntryKind::data),
+                        zero ? Bytes() : content.subspan(at, end - at));
+            differing += end - at;
+        }
         at = end;
     }
+    return differing;
 }
 
 }  // namespace
 
-Result<FramePtr> make_resync_frame(Uuid group, Point as_of, const ResyncExtent& extent,
-                                   CapturedVolume& volume) {
-    Buffer content;
-    content.resize(extent.length.value());
-    EVERSTEP_TRY(volume.read_now(extent.offset, content.bytes()));
-    FrameBuilder builder(extent.length.value() + kFrameHeaderBytes);
-    add_runs(builder, as_of.lsn, extent, content.bytes());
-    return seal_resync(builder, group, as_of);
+bool KnownContent::has(Bytes block, std::size_t number) const {
+    return zero ? is_zero(block) : xxh3_128(block, seed) == hashes[number];
 }
 
-FramePtr make_zero_frame(Uuid group, Point as_of, const ResyncExtent& extent) {
-    FrameBuilder builder(kFrameHeaderBytes);
-    builder.add(entry_of(as_of.lsn, extent, EntryKind::zero), {});
+ResyncFrame make_resync_frame(Uuid group, Point as_of, const ResyncExtent& extent, Bytes content,
+                              const KnownContent* known) {
+    FrameBuilder builder(kFrameHeaderBytes + (known == nullptr ? content.size() : 0));
+    ResyncFrame made;
+    made.differing_bytes = add_runs(builder, as_of.lsn, extent, content, known);
+    if (!builder.empty()) made.frame = seal_resync(builder, group, as_of);
+    return made;
+}
+
+FramePtr make_zero_frame(Uuid group, Point as_of, const std::vector<ResyncExtent>& extents) {
+    FrameBuilder builder(kFrameHeaderBytes + extents.size() * kFrameEntryBytes);
+    for (const ResyncExtent& extent : extents)
+        builder.add(entry_of(as_of.lsn, extent, EntryKind::zero), {});
     return seal_resync(builder, group, as_of);
 }
 

@@ -1,12 +1,17 @@
 // The content of an extent as of a step, as a resync frame: runs of zeroes without payload, the
-// rest with it. Thread: the capture thread (reads the volume; blocks on the disk).
+// rest with it; what the standby is known to hold already is left out. Pure functions; any thread.
 #pragma once
 
-#include "daemon/capture.hpp"
+#include <memory>
+#include <vector>
+
+#include "common/base/frame.hpp"
+#include "proto/messages.hpp"
 
 namespace everstep::daemon {
 
 inline constexpr std::uint64_t kResyncExtentBytes = 1U << 20;  // of data, a frame
+static_assert(kResyncExtentBytes <= wire::kHashedBytesMax);
 
 struct ResyncExtent {
     VolumeIndex volume;
@@ -14,12 +19,25 @@ struct ResyncExtent {
     ByteCount length;
 };
 
-// Reads [offset, offset + length) and seals it as of `as_of` (the newest step, all of whose writes
-// are complete).
-[[nodiscard]] Result<FramePtr> make_resync_frame(Uuid group, Point as_of,
-                                                 const ResyncExtent& extent,
-                                                 CapturedVolume& volume);
-// The same for an extent that is known to be zeroes: no read.
-[[nodiscard]] FramePtr make_zero_frame(Uuid group, Point as_of, const ResyncExtent& extent);
+// What a standby holds of an extent, as its answer says.
+struct KnownContent {
+    std::uint64_t seed = 0;
+    bool zero = false;
+    std::vector<Hash128> hashes;  // one for each block of the extent, where not `zero`
+    [[nodiscard]] bool has(Bytes block, std::size_t number) const;
+};
+
+struct ResyncFrame {
+    FramePtr frame;                     // none: the standby has it all
+    std::uint64_t differing_bytes = 0;  // of the extent; all of it where nothing is known
+};
+
+// `content`: of the extent, read at `as_of` or later (what was written since follows in the
+// stream). `known`: none, or what the standby held at some point of this stream before the read.
+[[nodiscard]] ResyncFrame make_resync_frame(Uuid group, Point as_of, const ResyncExtent& extent,
+                                            Bytes content, const KnownContent* known = nullptr);
+// Of extents that are known to be zeroes; at most kFrameEntriesMax.
+[[nodiscard]] FramePtr make_zero_frame(Uuid group, Point as_of,
+                                       const std::vector<ResyncExtent>& extents);
 
 }  // namespace everstep::daemon

@@ -9,7 +9,6 @@
 namespace everstep::daemon {
 
 namespace {
-constexpr std::size_t kExtentsAhead = 4;         // read ahead of the network during a copy
 constexpr std::size_t kNetworkBytes = 4U << 20;  // kept queued in the link
 constexpr std::uint64_t kZeroExtentBytes =
     1ULL << 30;  // of a zero entry in the first copy of a fresh pair
@@ -49,6 +48,12 @@ Status SendSession::on_control(const wire::Control& message) {
         if (!running_) return Status(ErrorCode::corrupt, "an Ack before Started");
         EVERSTEP_TRY(check(*ack));
         consumed(*ack);
+        return {};
+    }
+    if (const auto* hashes = std::get_if<wire::HashReply>(&message)) {
+        if (!copy_ && !verify_) return Status(ErrorCode::corrupt, "hashes that nobody asked for");
+        EVERSTEP_TRY(verify_ ? verify_->on_hashes(*hashes) : copy_->on_hashes(*hashes));
+        pump();
         return {};
     }
     if (std::holds_alternative<wire::Keepalive>(message)) return {};
@@ -93,9 +98,43 @@ std::vector<journal::GapExtent> SendSession::everything() const {
 }
 
 void SendSession::copy_extents(std::vector<journal::GapExtent> extents) {
-    for (const journal::GapExtent& extent : extents)
-        copy_bytes_ = ByteCount(copy_bytes_.value() + extent.length.value());
-    extents_ = std::move(extents);
+    CopyOptions options = options_.copy;
+    options.extents = std::move(extents);
+    options.direct = state_ == State::initial;
+    CopyActions actions;
+    actions.find_holes = actions_.find_holes;
+    actions.read_extent = actions_.read_extent;
+    actions.ask_hashes = actions_.send;
+    actions.newest = [this] { return newest(); };
+    actions.moved = [this] { pump(); };
+    actions.too_different = actions_.too_different;
+    actions.fail = actions_.fail;
+    copy_ = std::make_unique<Copy>(std::move(options), std::move(actions));
+}
+
+Status SendSession::verify(const CopyOptions& options,
+                           std::function<void(Result<VerifyResult>)> done) {
+    if (verify_ && !verify_->over()) return {ErrorCode::busy, "a verify runs already"};
+    if (state_ != State::streaming || !acked_.consistent)
+        return {ErrorCode::refused, "it is not streaming; what differs is being brought anyway"};
+    CopyOptions all = options;
+    all.extents = everything();
+    VerifyActions actions;
+    actions.read_extent = actions_.read_extent;
+    actions.read_exact = actions_.read_exact;
+    actions.ask_hashes = actions_.send;
+    actions.newest = [this] { return newest(); };
+    actions.moved = [this] { pump(); };
+    actions.done = std::move(done);
+    verify_ = std::make_unique<Verify>(std::move(all), std::move(actions));
+    verify_->ask();
+    return {};
+}
+
+// Taken from the capture.
+FrameSeq SendSession::newest() const {
+    const Backlog& backlog = *options_.backlog;
+    return std::max(backlog.empty() ? next_ - 1 : backlog.last_seq(), next_ - 1);
 }
 
 void SendSession::copy_from_zero() {
@@ -105,7 +144,7 @@ void SendSession::copy_from_zero() {
         for (std::uint64_t at = 0; at < size; at += kZeroExtentBytes) {
             const ByteCount length(std::min(kZeroExtentBytes, size - at));
             const FramePtr frame =
-                make_zero_frame(options_.group, base, {VolumeIndex(v), ByteOffset(at), length});
+                make_zero_frame(options_.group, base, {{VolumeIndex(v), ByteOffset(at), length}});
             sent_bytes_ += frame->bytes().size();
             actions_.send_frame(frame);
         }
@@ -126,47 +165,11 @@ void SendSession::copy_from(const journal::Tip& tip) {
     pump();
 }
 
-bool SendSession::next_extent(ResyncExtent& next) {
-    while (extent_ < extents_->size() && offset_ >= (*extents_)[extent_].length.value()) {
-        ++extent_;
-        offset_ = 0;
-    }
-    if (extent_ == extents_->size()) return false;
-    const journal::GapExtent& extent = (*extents_)[extent_];
-    const std::uint64_t length = std::min(kResyncExtentBytes, extent.length.value() - offset_);
-    next = {extent.volume, extent.offset + offset_, ByteCount(length)};
-    offset_ += length;
-    copied_bytes_ += length;
-    return true;
-}
-
 void SendSession::ask_extents() {
     if (state_ != State::initial && state_ != State::resync) return;
-    if (!extents_ || next_ == FrameSeq(0)) return;
-    ResyncExtent extent;
-    while (!ending_ && asked_ + extras_.size() < kExtentsAhead && window_open()) {
-        if (!next_extent(extent)) {
-            ending_ = true;
-            break;
-        }
-        ++asked_;
-        actions_.read_extent(extent, [alive = alive_](const Result<FramePtr>& frame) {
-            if (*alive != nullptr) (*alive)->extent_read(frame);
-        });
-    }
-    if (ending_ && asked_ == 0 && !end_) finish_copy();
-}
-
-void SendSession::extent_read(const Result<FramePtr>& frame) {
-    --asked_;
-    if (!frame.ok()) {
-        actions_.fail(frame.status().with_context("the copy for the standby"));
-        return;
-    }
-    const Backlog& backlog = *options_.backlog;
-    const FrameSeq newest = backlog.empty() ? next_ - 1 : backlog.last_seq();
-    extras_.push_back({std::max(newest, next_ - 1), *frame});
-    pump();
+    if (!copy_ || end_ || next_ == FrameSeq(0)) return;
+    if (window_open()) copy_->ask();
+    if (!end_ && copy_->all_read()) finish_copy();
 }
 
 void SendSession::finish_copy() {
@@ -192,19 +195,23 @@ bool SendSession::window_open() const {
 }
 
 bool SendSession::send_one() {
-    if (!extras_.empty() && extras_.front().after < next_) {
-        const FramePtr frame = extras_.front().frame;
-        extras_.pop_front();
+    if (FramePtr frame = copy_ ? copy_->take(next_) : nullptr) {
         sent_bytes_ += frame->bytes().size();
         sent_ = std::max(sent_, frame->header().last_lsn);
         actions_.send_frame(frame);
+        return true;
+    }
+    if (const auto question = verify_ ? verify_->take(next_) : std::nullopt) {
+        actions_.send(*question);
         return true;
     }
     if (end_is_next()) {
         say_end();
         return true;
     }
-    if (!options_.backlog->has(next_)) return false;
+    if (!options_.backlog->has(next_) || (copy_ && !copy_->may_send(next_)) ||
+        (verify_ && !verify_->may_send(next_)))
+        return false;
     const Result<FramePtr> frame = options_.backlog->frame(next_);
     if (!frame.ok()) {
         actions_.fail(frame.status());
@@ -228,11 +235,12 @@ void SendSession::pump() {
     while (window_open() && send_one()) {
     }
     ask_extents();
+    if (verify_ && window_open()) verify_->ask();
 }
 
 // Everything of the copy has left, and the stream up to its end.
 bool SendSession::end_is_next() const {
-    return end_ && !end_->point.timeline.nil() && !end_said_ && extras_.empty() &&
+    return end_ && !end_->point.timeline.nil() && !end_said_ && (!copy_ || copy_->empty()) &&
            next_ > end_->seq;
 }
 
@@ -277,12 +285,6 @@ void SendSession::consumed(const wire::Ack& ack) {
     acked_ = ack;
     consumed_bytes_ = ack.consumed_bytes;
     pump();
-}
-
-double SendSession::copied() const {
-    if (!extents_) return 0.0;
-    if (copy_bytes_ == ByteCount(0)) return 1.0;
-    return static_cast<double>(copied_bytes_) / static_cast<double>(copy_bytes_.value());
 }
 
 FrameSeq SendSession::droppable_seq() const {

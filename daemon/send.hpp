@@ -15,8 +15,9 @@
 #include <optional>
 #include <vector>
 
-#include "daemon/resync_frame.hpp"
+#include "daemon/copy.hpp"
 #include "daemon/stream_plan.hpp"
+#include "daemon/verify.hpp"
 
 namespace everstep::daemon {
 
@@ -25,14 +26,17 @@ struct SendActions {
     std::function<void(const FramePtr&)> send_frame;
     std::function<std::size_t()> queued_bytes;  // not yet taken by the network
     // Asks of the capture; each calls back on the loop, in stream order (daemon/pipeline.hpp).
-    std::function<void(const ResyncExtent&, std::function<void(Result<FramePtr>)>)> read_extent;
+    decltype(CopyActions::find_holes) find_holes;
+    decltype(CopyActions::read_extent) read_extent;
+    decltype(VerifyActions::read_exact) read_exact;
     std::function<void(std::function<void(const journal::Tip&)>)> name_gap;
     std::function<void(std::function<void(const journal::Tip&)>)> sync_step;
     // Of a resync: where the standby may differ, as of a moment behind the asks before.
     std::function<void(std::function<void(std::vector<journal::GapExtent>)>)> may_differ;
     // Runs it once no batch is open: a copy that ended within one would end at no point.
     std::function<void(std::function<void()>)> after_batch;
-    std::function<void(const Status&)> fail;  // ends the session
+    std::function<void(const Status&)> too_different;  // the same, and it does not begin again
+    std::function<void(const Status&)> fail;           // ends the session
 };
 
 struct SendOptions {
@@ -41,6 +45,7 @@ struct SendOptions {
     Timelines path;
     const Backlog* backlog = nullptr;
     WallTime base_time;  // the step time of LSN 0, where the copy begins there
+    CopyOptions copy;    // its extents and `direct` are the session's business
 };
 
 class SendSession {
@@ -58,28 +63,27 @@ class SendSession {
     // sync, sent (one that is cut begins anew).
     [[nodiscard]] FrameSeq droppable_seq() const;
     [[nodiscard]] Lsn sent() const { return sent_; }
-    [[nodiscard]] double copied() const;  // of an initial sync or resync, 0 to 1
-    [[nodiscard]] ByteCount to_copy() const { return copy_bytes_; }  // all of it; 0: not known yet
+    // Compares the whole volumes. busy, refused: not now. `done` once, also where the session ends.
+    [[nodiscard]] Status verify(const CopyOptions& options,
+                                std::function<void(Result<VerifyResult>)> done);
+    [[nodiscard]] const Verify* verifying() const { return verify_.get(); }
+    // Of the initial sync or resync; null: none, or its extents are not known yet.
+    [[nodiscard]] const Copy* copy() const { return copy_.get(); }
 
   private:
-    struct Extra {
-        FrameSeq after;
-        FramePtr frame;
-    };
     void started();
     void copy_from_zero();
     void copy_from(const journal::Tip& tip);
     void copy_extents(std::vector<journal::GapExtent> extents);
     [[nodiscard]] std::vector<journal::GapExtent> everything() const;
+    [[nodiscard]] FrameSeq newest() const;
     void ask_extents();
-    void extent_read(const Result<FramePtr>& frame);
     void finish_copy();
     [[nodiscard]] bool end_is_next() const;
     void say_end();
     [[nodiscard]] Status check(const wire::Ack& ack) const;
     void consumed(const wire::Ack& ack);
     [[nodiscard]] bool window_open() const;
-    [[nodiscard]] bool next_extent(ResyncExtent& extent);
     bool send_one();
 
     SendOptions options_;
@@ -87,19 +91,13 @@ class SendSession {
     SendActions actions_;
     State state_ = State::starting;
     wire::Ack acked_;
-    std::deque<Extra> extras_;
     FrameSeq next_;
     std::uint64_t sent_bytes_ = 0;
     std::uint64_t consumed_bytes_ = 0;
     Lsn sent_;
-    std::optional<std::vector<journal::GapExtent>> extents_;  // of the copy, once known
-    ByteCount copy_bytes_;
-    std::size_t extent_ = 0;    // being asked for
-    std::uint64_t offset_ = 0;  // in it
-    std::uint64_t copied_bytes_ = 0;
-    std::size_t asked_ = 0;            // extents on their way
+    std::unique_ptr<Copy> copy_;
+    std::unique_ptr<Verify> verify_;
     bool running_ = false;             // Started has come
-    bool ending_ = false;              // every extent was read
     std::optional<journal::Tip> end_;  // the copy ends at this tip
     bool end_said_ = false;            // ResyncEnd has left
     std::shared_ptr<SendSession*> alive_;

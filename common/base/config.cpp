@@ -148,6 +148,9 @@ std::vector<std::pair<std::string, std::string>> GroupConfig::canonical() const 
         {"start_wait", fmt::format("{}ms", start_wait.count())},
         {"queue_bytes", format_byte_count(queue_bytes)},
         {"segment_bytes", format_byte_count(segment_bytes)},
+        {"sync_rate", format_byte_count(sync_rate)},
+        {"max_resync", max_resync.percent == 0 ? format_byte_count(max_resync.bytes)
+                                               : fmt::format("{}%", max_resync.percent)},
         {"history.keep_time", fmt::format("{}s", keep_time.count())},
         {"history.keep_bytes", format_byte_count(keep_bytes)},
         {"history.reserve_bytes", format_byte_count(reserve_bytes)},

@@ -40,6 +40,12 @@ struct VolumeConfig {
 enum class AckLevel : std::uint8_t { local, received, durable };
 enum class LossPolicy : std::uint8_t { continue_alone, stall };
 
+// A part of the whole in percent, or, where that is 0, bytes.
+struct ShareLimit {
+    std::uint32_t percent = 0;
+    ByteCount bytes{0};
+};
+
 struct GroupConfig {
     std::string name;
     std::string primary;
@@ -51,8 +57,10 @@ struct GroupConfig {
     std::chrono::milliseconds start_wait{5000};
     ByteCount queue_bytes{256ULL << 20};  // memory for frames that no standby has made durable
     ByteCount segment_bytes{64ULL << 20};
-    std::chrono::seconds keep_time{0};  // history = { .. }; 0 = no limit by time
-    ByteCount keep_bytes{0};            // 0 = no limit by bytes
+    ByteCount sync_rate{0};  // a second, compared by an initial sync or resync; 0 = no limit
+    ShareLimit max_resync{25, ByteCount(0)};  // more of the volumes different stops a resync
+    std::chrono::seconds keep_time{0};        // history = { .. }; 0 = no limit by time
+    ByteCount keep_bytes{0};                  // 0 = no limit by bytes
     ByteCount reserve_bytes{1ULL << 30};
     std::vector<VolumeConfig> volumes;
     // The nodes that take part: primary, then standbys.

@@ -142,10 +142,12 @@ void ConfigParser::read_group(const ConfigItem& item, std::size_t index) {
         if (at != nullptr && bytes.value() == 0) table.refuse(*at, key, shown(*at), "more than 0");
     }
     read_history(table, group);
+    group.sync_rate = table.bytes("sync_rate", group.sync_rate);
+    group.max_resync = table.share("max_resync", group.max_resync);
     for (const ConfigItem* volume : table.tables("volume")) read_volume(table, *volume, group);
     table.finish(
         "only name, primary, standbys, ack, ack_standbys, on_standby_loss, standby_timeout, "
-        "start_wait, queue_bytes, segment_bytes, history, volume");
+        "start_wait, queue_bytes, segment_bytes, sync_rate, max_resync, history, volume");
     config_.groups.push_back(std::move(group));
 }
 

@@ -192,6 +192,22 @@ ByteCount ConfigTable::bytes(std::string_view key, ByteCount otherwise) {
     return *count;
 }
 
+ShareLimit ConfigTable::share(std::string_view key, ShareLimit otherwise) {
+    constexpr std::string_view kWanted =
+        "text: an integer from 1 to 100 and %, or one and B, KiB, MiB, GiB or TiB";
+    const ConfigItem* item = nullptr;
+    if (!text(key, false, kWanted, item)) return otherwise;
+    const char* const end = item->text.data() + item->text.size();
+    ShareLimit limit;
+    const auto read = std::from_chars(item->text.data(), end, limit.percent);
+    const bool percent = read.ec == std::errc() && read.ptr + 1 == end && *read.ptr == '%';
+    if (percent && limit.percent >= 1 && limit.percent <= 100) return limit;
+    const Result<ByteCount> bytes = parse_byte_count(item->text);
+    if (!percent && bytes.ok() && bytes->value() != 0) return {0, *bytes};
+    refuse(*item, key, shown(*item), kWanted);
+    return otherwise;
+}
+
 std::chrono::nanoseconds ConfigTable::duration(std::string_view key,
                                                std::chrono::nanoseconds otherwise,
                                                std::chrono::nanoseconds unit) {

@@ -13,6 +13,7 @@
 #include <string_view>
 #include <vector>
 
+#include "common/base/config.hpp"
 #include "common/base/config_tree.hpp"
 #include "common/base/types.hpp"
 
@@ -50,6 +51,8 @@ class ConfigTable {
     [[nodiscard]] std::size_t word(std::string_view key, const std::vector<std::string_view>& words,
                                    std::size_t otherwise);
     [[nodiscard]] ByteCount bytes(std::string_view key, ByteCount otherwise);
+    // "1%" .. "100%", or bytes, which are not 0
+    [[nodiscard]] ShareLimit share(std::string_view key, ShareLimit otherwise);
     [[nodiscard]] std::chrono::nanoseconds duration(std::string_view key,
                                                     std::chrono::nanoseconds otherwise,
                                                     std::chrono::nanoseconds unit);

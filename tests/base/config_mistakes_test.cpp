@@ -241,5 +241,14 @@ TEST(ConfigMistake, SyntaxErrorsAndLimitsNameTheirLine) {
     }
 }
 
+TEST(ConfigMistake, LimitsOfCopies) {
+    for (const std::string value : {"\"0%\"", "\"101%\"", "\"4 %\"", "\"0B\"", "\"%\"", "40"}) {
+        const std::string to = "max_resync = " + value + "\nsegment_bytes";
+        expect_refused({{"segment_bytes", to, 29, "group.db.max_resync", value}});
+    }
+    const std::string rate = "sync_rate = \"8\"\nsegment_bytes";
+    expect_refused({{"segment_bytes", rate, 29, "group.db.sync_rate", "\"8\""}});
+}
+
 }  // namespace
 }  // namespace everstep

@@ -118,6 +118,8 @@ TEST(Config, CanonicalFormHasEverySettingSorted) {
         {"start_wait", "2000ms"},
         {"queue_bytes", "128MiB"},
         {"segment_bytes", "32MiB"},
+        {"sync_rate", "0B"},
+        {"max_resync", "25%"},
         {"history.keep_time", "86400s"},
         {"history.keep_bytes", "100GiB"},
         {"history.reserve_bytes", "2GiB"},
@@ -139,6 +141,16 @@ TEST(Config, CanonicalFormHasEverySettingSorted) {
         {"volume.wal.beta.listen", "unix:/etc/everstep/run/wal.sock"},
     };
     EXPECT_EQ(map, wanted);
+}
+
+TEST(Config, AResyncIsLimitedByAShareOrByBytes) {
+    const auto limit = [](const std::string& value) {
+        const std::string key = "max_resync = \"" + value + "\"\nsegment_bytes";
+        return good(replaced(test::kGoodConfig, "segment_bytes", key)).groups.at(0).max_resync;
+    };
+    EXPECT_EQ(limit("100%").percent, 100U);
+    EXPECT_EQ(limit("8MiB").percent, 0U);
+    EXPECT_EQ(limit("8MiB").bytes, ByteCount(8U << 20));
 }
 
 TEST(Config, SpellingDoesNotChangeTheCanonicalForm) {

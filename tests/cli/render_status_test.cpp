@@ -21,6 +21,10 @@ Value primary_group() {
     peer.set("received", 1204).set("durable", 1203).set("applied", 1200);
     peer.set("lag_steps", 1).set("lag_bytes", 16384).set("lag_seconds", 0.0123);
     peer.set("behind_since", 1100).set("copied", Value());
+    Value copy = Value::map();
+    copy.set("done_bytes", std::uint64_t{3} << 20).set("total_bytes", std::uint64_t{12} << 20);
+    copy.set("differing_bytes", 4096).set("seconds_left", 42.0);
+    peer.set("copy", copy);
     peer.set("may_differ_bytes", std::uint64_t{12} << 20);
     Value volume = Value::map();
     volume.set("name", "data").set("size", std::uint64_t{10} << 30).set("device", "/dev/vg0/db");
@@ -56,6 +60,7 @@ db: primary, serving
   lag          1 step, 16.0 KiB, 0.012 s
   peer beta    refused
                key ack differs
+               3.0 MiB of 12.0 MiB compared, 4.0 KiB differ, about 42.0 s left
                received 1204, durable 1203, applied 1200; behind by 1 step, 16.0 KiB, 0.012 s
                not counted by ack since step 1100
                up to 12.0 MiB may differ

@@ -27,14 +27,26 @@ class SendTest : public testing::Test {
         if (next_) options.path.push_back(*next_);
         options.backlog = &backlog_;
         SendActions actions;
-        actions.send = [this](const wire::Control& message) { messages_.push_back(message); };
+        options.copy.clock = &system_clock();
+        actions.send = [this](const wire::Control& message) {
+            const auto* asked = std::get_if<wire::HashRequest>(&message);
+            if (asked != nullptr) return asked_.push_back(*asked);
+            messages_.push_back(message);
+        };
         actions.send_frame = [this](const FramePtr& frame) { frames_.push_back(frame); };
         actions.queued_bytes = [] { return std::size_t{0}; };
-        actions.read_extent = [this](const ResyncExtent& extent,
-                                     std::function<void(Result<FramePtr>)> done) {
-            reads_.push_back(
-                [this, extent, done] { done(make_zero_frame(group_, maker_.tip.point, extent)); });
+        actions.find_holes = [](const ResyncExtent& extent, const auto& done) {
+            FoundHoles found;
+            found.data = {extent};
+            done(found);
         };
+        actions.read_extent = [this](const ExtentRead& what, const auto& done) {
+            reads_.push_back([this, extent = what.extent, done] {
+                const FramePtr frame = make_zero_frame(group_, maker_.tip.point, {extent});
+                done(ReadExtent{{frame, extent.length.value()}, maker_.tip.seq});
+            });
+        };
+        actions.read_exact = [](const ResyncExtent&, const auto&) {};
         actions.name_gap = [this](const std::function<void(const journal::Tip&)>& done) {
             done(maker_.tip);
         };
@@ -54,6 +66,16 @@ class SendTest : public testing::Test {
         return std::make_unique<SendSession>(std::move(options), plan, std::move(actions));
     }
     void push() { ASSERT_TRUE(backlog_.push(maker_.next()).ok()); }
+    // The standby says that it cannot read what it is asked for.
+    void answer(SendSession& sender) {
+        while (!asked_.empty()) {
+            wire::HashReply reply;
+            reply.id = asked_.front().id;
+            reply.error = ErrorCode::io;
+            asked_.erase(asked_.begin());
+            EXPECT_TRUE(sender.on_control(reply).ok());
+        }
+    }
     void read_one() {
         const auto read = std::move(reads_.front());
         reads_.erase(reads_.begin());
@@ -74,6 +96,7 @@ class SendTest : public testing::Test {
     Backlog backlog_;
     std::vector<wire::Control> messages_;
     std::vector<FramePtr> frames_;
+    std::vector<wire::HashRequest> asked_;
     std::vector<std::function<void()>> reads_;
     std::vector<journal::GapExtent> may_differ_{
         {VolumeIndex(0), ByteOffset(0), ByteCount(kVolumeBytes)}};
@@ -177,15 +200,19 @@ TEST_F(SendTest, AnExtentLeavesBehindItsStepAndBeforeTheNext) {
     plan.mode = wire::StartMode::resync;
     const auto sender = session(plan);
     ASSERT_TRUE(sender->on_control(wire::Started{}).ok());
+    EXPECT_TRUE(reads_.empty()) << "read before the standby said what it holds";
+    answer(*sender);
     ASSERT_FALSE(reads_.empty());
-    push();      // step 2 is sealed
-    read_one();  // and then the extent is read, as of step 2
-    push();      // step 3
+    push();  // step 2 is sealed, and waits: the extent may be as of a step before
     sender->pump();
-    ASSERT_EQ(frames_.size(), 3U);
+    EXPECT_TRUE(frames_.empty());
+    while (!reads_.empty()) read_one();  // as of step 2; step 3 ends the copy
+    push();                              // step 4
+    sender->pump();
+    ASSERT_EQ(frames_.size(), 6U);
     EXPECT_EQ(frames_[0]->header().last_lsn, Lsn(2));
     EXPECT_EQ(frames_[1]->header().kind, FrameKind::resync);
-    EXPECT_EQ(frames_[2]->header().last_lsn, Lsn(3));
+    EXPECT_EQ(frames_[4]->header().last_lsn, Lsn(3));
 }
 
 TEST_F(SendTest, AResyncEndsWithItsSyncStepDurable) {
@@ -199,6 +226,7 @@ TEST_F(SendTest, AResyncEndsWithItsSyncStepDurable) {
             return std::holds_alternative<wire::ResyncEnd>(message);
         });
     };
+    answer(*sender);
     while (!reads_.empty()) {
         EXPECT_FALSE(said());
         read_one();
@@ -227,6 +255,7 @@ TEST_F(SendTest, NoCopyEndsWithinABatch) {
         plan.mode = mode;
         const auto sender = session(plan);
         ASSERT_TRUE(sender->on_control(wire::Started{}).ok());
+        answer(*sender);
         while (!reads_.empty()) read_one();
         const auto ended = [this] {
             return std::any_of(messages_.begin(), messages_.end(), [](const wire::Control& one) {

@@ -1,0 +1,118 @@
+"""A copy for a standby sends what differs: after an offline seed, at a bounded rate, and not without end."""
+
+import os
+import re
+
+from everstep_lab.base import require, wait_for
+from everstep_lab.nbdio import connect, raw_images, read_file
+from everstep_lab.nodes import GROUP, Lab
+from everstep_lab.registry import check
+
+MIB = 1 << 20
+BLOCK = 4096
+
+
+def differed(node, kind):
+    """(bytes sent, of all) as the newest end of a copy says."""
+    found = None
+    for event in node.events():
+        numbers = re.search(r"(\d+) of (\d+) bytes differed", event["text"])
+        if event["kind"] == kind and numbers:
+            found = int(numbers[1]), int(numbers[2])
+    return found
+
+
+def peer_of(node):
+    return node.status()["peers"][0]
+
+
+@check("copies.offline_seed", 120)
+def offline_seed(context):
+    """A replica that was copied by other means is taken in by hash: only blocks that differ are sent."""
+    size = 64 * MIB
+    lab = Lab(context.directory, {"data": size})
+    try:
+        with open(lab.alpha.device(), "wb") as file:
+            file.write(os.urandom(size // 2))
+            file.truncate(size)
+        content = bytearray(read_file(lab.alpha.device()))
+        places = [0, 5 * MIB + BLOCK, size // 2 - BLOCK]  # differ on the replica
+        for at in places:
+            content[at:at + 512] = bytes(512)
+        content[size - 512:] = b"x" * 512  # data where the primary has a hole
+        with open(lab.beta.device(), "wb") as file:
+            file.write(content)
+        lab.start()
+        lab.wait_caught_up()
+        require(raw_images(lab.beta) == raw_images(lab.alpha), "the pair is not equal")
+        sent, total = differed(lab.alpha, "session")
+        context.say(f"{sent} of {total} bytes were sent")
+        require(total == size and sent == BLOCK * len(places), f"{sent} of {total} bytes, wanted {len(places)} blocks")
+    except BaseException:
+        lab.say_logs()
+        raise
+    finally:
+        lab.close()
+
+
+@check("copies.rate_and_progress", 180)
+def rate_and_progress(context):
+    """`sync_rate` bounds a first copy, and `status` says how far it is."""
+    size = 24 * MIB
+    lab = Lab(context.directory, {"data": size}, sync_rate="8MiB")
+    try:
+        with open(lab.alpha.device(), "wb") as file:
+            file.write(os.urandom(size))
+        lab.start(wait=False)
+        lab.wait_serving()
+        seen = []
+
+        def half_way():
+            copy = peer_of(lab.alpha)["copy"]
+            if copy is not None:
+                seen.append(copy)
+            return copy is not None and 0 < copy["done_bytes"] < size
+        wait_for("the copy is half way", half_way, 60, every=0.02)
+        lab.wait_streaming()
+        lab.wait_caught_up()
+        require(all(one["total_bytes"] == size for one in seen), f"totals: {seen}")
+        done = [one["done_bytes"] for one in seen]
+        require(done == sorted(done), f"the progress went back: {done}")
+        require(peer_of(lab.alpha)["copy"] is None, "a copy that is done is still told")
+        require(raw_images(lab.beta) == raw_images(lab.alpha), "the pair is not equal")
+    except BaseException:
+        lab.say_logs()
+        raise
+    finally:
+        lab.close()
+
+
+@check("copies.too_different", 120)
+def too_different(context):
+    """A compare that finds more than `max_resync` different stops, and goes on at the operator's word."""
+    size = 32 * MIB
+    lab = Lab(context.directory, {"data": size}, max_resync="8MiB")
+    try:
+        lab.start()
+        client = connect(lab.alpha.uri())
+        client.pwrite(b"a" * BLOCK, 0)
+        client.shutdown()
+        lab.wait_caught_up()
+        lab.alpha.kill9()
+        with open(lab.alpha.device(), "r+b") as file:  # the same file, and not what it was
+            for _ in range(20):
+                file.write(b"b" * MIB)
+        os.remove(os.path.join(lab.alpha.state, "groups", GROUP, "intent", "data"))
+        lab.alpha.start()
+        wait_for("the compare stops", lambda: "max_resync" in (peer_of(lab.alpha)["why"] or ""), 120)
+        require(any(one["kind"] == "alarm-resync" for one in lab.alpha.events()), "no alarm")
+        lab.beta.do("export", GROUP, "step:1")  # its last consistent step stays
+        lab.alpha.do("adopt", GROUP, "--force")
+        lab.wait_streaming()
+        lab.wait_caught_up()
+        require(read_file(lab.beta.device()) == read_file(lab.alpha.device()), "the pair is not equal")
+    except BaseException:
+        lab.say_logs()
+        raise
+    finally:
+        lab.close()

@@ -1,0 +1,110 @@
+"""`everstep verify`: standbys compared with the primary while both run, and brought what differs."""
+
+import os
+from concurrent.futures import ThreadPoolExecutor, as_completed
+
+from everstep_lab.base import require, wait_for
+from everstep_lab.nbdio import connect, raw_images
+from everstep_lab.nodes import GROUP, Lab
+from everstep_lab.registry import check
+from everstep_lab.scene import Scene
+from everstep_lab.workload import all_succeeded
+
+MIB = 1 << 20
+BLOCK = 4096
+
+
+def spoil(node, places):
+    """Somebody writes to the replica past everstepd."""
+    with open(node.device(), "r+b") as file:
+        for at in places:
+            file.seek(at)
+            file.write(os.urandom(100))
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def result_of(answer):
+    return answer.json()[-1]["standbys"][0]
+
+
+@check("verify.equal_while_written", 180)
+def equal_while_written(context):
+    """Blocks that are written all the time are not told as different."""
+    with Scene(context, {"data": 8 * MIB, "logs": 1 * MIB}) as scene:
+        scene.start()
+        work = scene.workload(2, 8)
+        work.start(pace=800)
+        for _ in range(context.count(5, 50)):
+            result = result_of(scene.alpha.cli("verify", GROUP).expect(0))
+            require(result["differing_bytes"] == 0 and result["compared_bytes"] == 9 * MIB, f"verify says {result}")
+        require(result_of(scene.beta.cli("verify", GROUP).expect(0))["node"] == "beta", "asked on the standby")
+        work.stop()
+        all_succeeded(work.ops())
+        require(not scene.beta.status()["history"]["gaps"], "a verify without a difference left a gap")
+
+
+@check("verify.finds_and_repairs", 180)
+def finds_and_repairs(context):
+    """What differs is named, brought, and stands in the history as a gap; a step before it stays a point."""
+    size = 16 * MIB
+    lab = Lab(context.directory, {"data": size})
+    try:
+        lab.start()
+        client = connect(lab.alpha.uri())
+        for at in range(0, size, MIB):
+            client.pwrite(os.urandom(MIB), at)
+        head = lab.wait_caught_up()
+        places = [3 * MIB + BLOCK, 3 * MIB + 2 * BLOCK, 9 * MIB]
+        spoil(lab.beta, places)
+        answer = lab.alpha.cli("verify", GROUP)
+        answer.expect(1, "beta", "differs from the primary", "--repair")
+        found = result_of(answer)
+        require(found["differing_bytes"] == 3 * BLOCK, f"verify says {found}")
+        wanted = [(3 * MIB + BLOCK, 2 * BLOCK), (9 * MIB, BLOCK)]
+        require([(one["offset"], one["length"]) for one in found["extents"]] == wanted, f"verify says {found}")
+        require(any(one["kind"] == "alarm-verify" for one in lab.alpha.events()), "no alarm")
+        client.pwrite(b"x" * BLOCK, 12 * MIB)
+        repaired = result_of(lab.alpha.cli("verify", GROUP, "--repair").expect(0))
+        require(repaired["repaired"] and repaired["differing_bytes"] == 3 * BLOCK, f"verify says {repaired}")
+        lab.wait_streaming()
+        lab.wait_caught_up()
+        require(raw_images(lab.beta) == raw_images(lab.alpha), "the pair is not equal after the repair")
+        require(lab.beta.status()["history"]["gaps"] == 1, "a repair is one gap")
+        lab.beta.do("rewind", GROUP, f"step:{head}")  # a step before the repair is still a point
+        lab.beta.do("resume", GROUP)
+        require(result_of(lab.alpha.cli("verify", GROUP).expect(0))["differing_bytes"] == 0, "not repaired")
+        client.shutdown()
+    except BaseException:
+        lab.say_logs()
+        raise
+    finally:
+        lab.close()
+
+
+@check("verify.without_the_standby", 120)
+def without_the_standby(context):
+    """A standby that cannot be compared is no success; nor is one that goes in the middle."""
+    lab = Lab(context.directory, {"data": 64 * MIB}, sync_rate="8MiB")
+    try:
+        lab.start()
+        client = connect(lab.alpha.uri())
+        client.pwrite(os.urandom(MIB), 0)
+        client.shutdown()
+        lab.wait_caught_up()
+        lab.alpha.cli("verify", GROUP, "--standby", "gamma").expect(2, "gamma")
+        with ThreadPoolExecutor() as others:
+            running = [others.submit(lab.alpha.cli, "verify", GROUP) for _ in range(2)]
+            first = next(as_completed(running))
+            first.result().expect(1, "runs already")
+            lab.beta.kill9()
+            running[first is running[0]].result().expect(1, "beta", "not compared")
+        wait_for("the loss is seen", lambda: lab.alpha.status()["peers"][0]["state"] != "connected", 30)
+        lab.alpha.cli("verify", GROUP).expect(1, "beta was not compared", "not connected")
+        lab.beta.start()
+        lab.wait_streaming()
+    except BaseException:
+        lab.say_logs()
+        raise
+    finally:
+        lab.close()
