@@ -191,7 +191,9 @@ Status begin_resync(journal::Store& store, const wire::Start& start,
     if (!leaves_here) EVERSTEP_TRY(store.open_gap(start.from, start.reason));
     for (std::size_t i = 0; i < fresh.size(); ++i) {
         EVERSTEP_TRY(store.append_timeline(fresh[i]));
-        if (i == 0) EVERSTEP_TRY(store.open_gap(start.from, start.reason));
+        // A later one that leaves where the gap begins has given it up.
+        const bool wanted = i == 0 || !store.gap_open();
+        if (wanted) EVERSTEP_TRY(store.open_gap(start.from, start.reason));
     }
     expected = {store.tip(), false, true};
     return {};

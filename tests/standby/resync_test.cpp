@@ -194,6 +194,27 @@ TEST_F(Resync, OverTwoTimelinesThatBeganWhileThisNodeWasAway) {
     check_end(before);
 }
 
+// The primary stopped uncleanly twice, and gave out no step in between.
+TEST_F(Resync, OverTwoTimelinesThatBeganAtTheSameStep) {
+    const Point before = maker->head_point();
+    (void)maker->branch(before.lsn);
+    maker->lose_writes(5, maker->head());
+    reconnect();
+    wire::Start start = sender->start(wire::StartMode::resync, before);
+    wire::Timeline between = start.timelines.back();
+    between.id = Uuid::random();
+    start.timelines.back().parent = between.id;
+    start.timelines.insert(start.timelines.end() - 1, between);
+    ASSERT_OK(sender->begin(start));
+    EXPECT_TRUE(scene.store().gap_open().has_value());
+    copy(true);
+    const Point inside = maker->head_point();
+    EXPECT_EQ(scene.store().consistent(), before);
+    end_resync();
+    check_end(before);
+    EXPECT_FALSE(scene.store().view(inside).ok());
+}
+
 TEST_F(Resync, EqualContentIsNotJournaled) {
     const Point before = maker->head_point();
     reconnect();
