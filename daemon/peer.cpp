@@ -74,7 +74,8 @@ Status Peer::greeted(const wire::Control& message) {
     if (hello->error != ErrorCode::ok && !hello->group) return Status(hello->error, hello->message);
     if (!hello->group) return Status(ErrorCode::corrupt, "a Hello without a group");
     const std::string difference =
-        first_difference(events_.own_state().configuration, hello->group->configuration);
+        first_difference(events_.own_state().configuration, hello->group->configuration,
+                         {"on " + context_.node, "on " + name_});
     if (!difference.empty()) {
         return Status(ErrorCode::refused, "the configurations differ: " + difference);
     }

@@ -131,7 +131,8 @@ Result<StreamPlan> plan_stream(const StreamInput& input, const wire::GroupState&
 }
 
 std::string first_difference(const std::vector<std::pair<std::string, std::string>>& here,
-                             const std::vector<std::pair<std::string, std::string>>& there) {
+                             const std::vector<std::pair<std::string, std::string>>& there,
+                             const Sides& sides) {
     const std::map<std::string, std::string> left(here.begin(), here.end());
     const std::map<std::string, std::string> right(there.begin(), there.end());
     const auto value = [](const std::map<std::string, std::string>& from, const std::string& key) {
@@ -142,7 +143,8 @@ std::string first_difference(const std::vector<std::pair<std::string, std::strin
     all.insert(right.begin(), right.end());
     for (const auto& [key, unused] : all) {
         if (value(left, key) != value(right, key)) {
-            return fmt::format("{}: {} here, {} there", key, value(left, key), value(right, key));
+            return fmt::format("{}: {} {}, {} {}", key, value(left, key), sides.here,
+                               value(right, key), sides.there);
         }
     }
     return {};

@@ -31,10 +31,15 @@ struct StreamPlan {
 [[nodiscard]] Result<StreamPlan> plan_stream(const StreamInput& input,
                                              const wire::GroupState& standby);
 
+// Whose two configurations are compared, for the message.
+struct Sides {
+    std::string here = "here";
+    std::string there = "there";
+};
 // The first difference between two canonical configurations, as "KEY: FOUND here, WANTED there";
 // empty: none.
 [[nodiscard]] std::string first_difference(
     const std::vector<std::pair<std::string, std::string>>& here,
-    const std::vector<std::pair<std::string, std::string>>& there);
+    const std::vector<std::pair<std::string, std::string>>& there, const Sides& sides = {});
 
 }  // namespace everstep::daemon

@@ -141,6 +141,8 @@ TEST(Configuration, TheFirstDifferenceIsNamed) {
     EXPECT_EQ(first_difference({{"a", "1"}, {"b", "2"}}, {{"a", "1"}, {"b", "3"}}),
               "b: '2' here, '3' there");
     EXPECT_EQ(first_difference({{"a", "1"}}, {}), "a: '1' here, nothing there");
+    EXPECT_EQ(first_difference({{"a", "1"}}, {{"a", "2"}}, {"on alpha", "on beta"}),
+              "a: '1' on alpha, '2' on beta");
 }
 
 }  // namespace

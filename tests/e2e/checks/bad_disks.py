@@ -298,8 +298,9 @@ def other_configuration(context):
         scene.lab.write_config()
         scene.beta.spawn()
         scene.lab.config = good
-        wait_for("the key that differs is named", lambda: "standby_timeout" in (
-            scene.alpha.log_text() + scene.beta.log_text()), 20)
+        words = "standby_timeout: '1000ms' on alpha, '7000ms' on beta"
+        for node in (scene.alpha, scene.beta):
+            wait_for(f"{node.name} names the key that differs", lambda n=node: words in n.log_text(), 20)
         require(scene.alpha.status()["peers"][0]["state"] != "connected", "different configurations stream")
         all_succeeded(scene.write(10))
         scene.beta.term()
