@@ -58,6 +58,10 @@ void Group::start() {
 void Group::start_role() {
     failed_.clear();
     GroupRecord& record = context_.record;
+    if (const std::string moved = volumes_moved(context_); !moved.empty()) {
+        fail(moved);
+        return;
+    }
     bool made = false;
     const Status prepared = prepare_volumes(context_, made);
     if (!prepared.ok()) {

@@ -72,6 +72,39 @@ VolumeRecord* recorded(GroupContext& context, const std::string& name) {
 
 }  // namespace
 
+// Frames name a volume by its place, so a place is of one volume for ever.
+std::string volumes_moved(GroupContext& context) {
+    GroupRecord& record = context.record;
+    const std::vector<VolumeConfig>& now = context.group->volumes;
+    const auto same = [](const VolumeRecord& a, const VolumeConfig& b) { return a.name == b.name; };
+    if (record.volumes.empty() ||
+        std::equal(record.volumes.begin(), record.volumes.end(), now.begin(), now.end(), same))
+        return {};
+    const bool standby = record.role == wire::Role::standby && !record.group.nil();
+    if (record.timelines.empty() && !standby) {
+        record.volumes.clear();
+        return {};
+    }
+    for (std::size_t i = 0; i < std::max(now.size(), record.volumes.size()); ++i) {
+        if (i >= now.size())
+            return fmt::format(
+                "volume {} is in the state but not configured: a volume cannot be "
+                "removed from a group that has begun",
+                record.volumes[i].name);
+        if (i >= record.volumes.size())
+            return fmt::format(
+                "volume {} is new: a volume cannot be added to a group that has "
+                "begun; give it a group of its own",
+                now[i].name);
+        if (record.volumes[i].name != now[i].name)
+            return fmt::format(
+                "volume {} is found at place {}, where volume {} is wanted: volumes "
+                "of a group that has begun keep their order",
+                now[i].name, i, record.volumes[i].name);
+    }
+    return {};
+}
+
 Status prepare_volumes(GroupContext& context, bool& made_all) {
     made_all = true;
     for (const VolumeConfig& volume : context.group->volumes) {

@@ -8,6 +8,9 @@ namespace everstep::daemon {
 
 inline constexpr std::uint32_t kSamples = 256;  // blocks looked at to recognise a volume
 
+// Why the volumes of the configuration are not those of the history that has begun, in their order;
+// empty: they are. Before a history has begun the record's are forgotten instead.
+[[nodiscard]] std::string volumes_moved(GroupContext& context);
 // Makes missing image files (sparse, the configured size), finds every size, and fills
 // record.volumes for volumes that are not in it yet. `made_all`: every volume was made now, so all
 // of them are zeroes. An error names volume, file, found and wanted.

@@ -338,3 +338,32 @@ def replica_changed_while_stopped(context):
                 node.kill9()  # nothing was kept to compare with
                 node.start()
                 scene.lab.wait_caught_up()
+
+
+@check("bad_input.volumes_keep_their_places", 120)
+def volumes_keep_their_places(context):
+    """A start with volumes added, removed or in another order serves nothing of a history that has begun."""
+    with Scene(context) as scene:
+        scene.start()
+        scene.write(40)
+        scene.settle()
+        lab, volumes = scene.lab, dict(scene.lab.volumes)
+        for changed, word in ((dict(volumes, more=1 << 20), "volume more is new"),
+                              ({"data": volumes["data"]}, "volume logs is in the state but not configured"),
+                              (dict(reversed(list(volumes.items()))), "keep their order")):
+            for node in (scene.alpha, scene.beta):
+                node.term()
+            lab.volumes = changed
+            lab.write_config()
+            for node in (scene.beta, scene.alpha):
+                node.start()
+                wait_for(f"{node.name} says {word}", lambda n=node, w=word: w in str(n.status()["why"]), 20)
+                require(node.status()["state"] == "failed", f"{node.name} is {node.status()['state']}")
+        for node in (scene.alpha, scene.beta):
+            node.term()
+        lab.volumes = volumes
+        lab.write_config()
+        lab.start()
+        scene.write(20)
+        scene.settle()
+        scene.check_every_export(keys=scene.sample(10))
