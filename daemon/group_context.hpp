@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <memory>
+#include <set>
 #include <string>
 
 #include "common/base/clock.hpp"
@@ -27,6 +28,8 @@ struct GroupContext {
     std::string directory;  // of the group's state
     std::shared_ptr<net::TlsContext> tls;
     Events* events = nullptr;
+    // Nodes that the newest configuration does not have: no link of theirs stays. The node's.
+    const std::set<std::string>* removed = nullptr;
     GroupRecord record;
 
     void event(const std::string& kind, const std::string& text) const {
@@ -36,6 +39,11 @@ struct GroupContext {
     [[nodiscard]] Status save() const {
         return io::save_state(*files, directory + "/group", pack_record(record))
             .with_context("group " + group->name);
+    }
+    // ok, or why this node speaks with no node of that name any more.
+    [[nodiscard]] Status trusts(const std::string& peer) const {
+        if (removed == nullptr || !removed->contains(peer)) return {};
+        return {ErrorCode::refused, "the configuration has no node " + peer + " any more"};
     }
     // The other members of the group.
     [[nodiscard]] std::vector<std::string> peers() const {

@@ -67,7 +67,7 @@ Status Node::load_tls() {
 Status Node::listen() {
     std::vector<std::string> names;
     for (const NodeConfig& node : config_.nodes) {
-        if (node.name != name_) names.push_back(node.name);
+        if (node.name != name_ && !removed_.contains(node.name)) names.push_back(node.name);
     }
     auto listener = net::Listener::make(
         loop_, self_->address, tls_, names,
@@ -115,6 +115,7 @@ void Node::start_groups() {
         context.directory = self_->state + "/groups/" + group.name;
         context.tls = tls_;
         context.events = &events_;
+        context.removed = &removed_;
         groups_[group.name] = std::make_unique<Group>(
             std::move(context), *exports_,
             [this](const std::string& node, const wire::AdminRequest& request, AdminAnswer answer) {
@@ -152,6 +153,24 @@ void Node::reload_config() {
     }
     for (const std::string& key : change.restart)
         events_.add("", "reload", key + " has changed: it needs a restart");
+    forget_removed(change.removed);
+}
+
+// Their certificates are as good as before, so it is their names that are refused from here on: by
+// the listener, which reload_tls() makes anew, and by the groups' links within a keepalive.
+void Node::forget_removed(const std::vector<std::string>& names) {
+    for (const std::string& name : names) {
+        if (name == name_) {
+            events_.add("", "reload", "node." + name + " has changed: it needs a restart");
+            continue;
+        }
+        if (!removed_.contains(name))
+            events_.add("", "reload", "node." + name + " is gone: it is refused from here on");
+        for (const bool greeted : {false, true})
+            for (const std::uint64_t id : links_of(name, greeted)) drop(id);
+    }
+    removed_ = {names.begin(), names.end()};
+    removed_.erase(name_);
 }
 
 void Node::reload_tls() {

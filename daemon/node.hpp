@@ -1,10 +1,11 @@
 // Node: one everstepd: its loop, its listener for other nodes, its admin socket, its groups.
 // Thread: start() before run(); run() is the node's loop. SIGTERM and SIGINT stop it cleanly;
-// SIGHUP reads the certificates again, and of the configuration the retention limits (reload.hpp).
+// SIGHUP reads the certificates again, and of the configuration what can change (reload.hpp).
 #pragma once
 
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 
 #include "daemon/admin_server.hpp"
@@ -33,6 +34,7 @@ class Node {
     void on_signal(int signal);
     void reload_config();
     void reload_tls();
+    void forget_removed(const std::vector<std::string>& names);
     void stop();
     // links from other nodes (node_links.cpp)
     void accepted(net::StreamPtr stream);
@@ -59,6 +61,7 @@ class Node {
     std::unique_ptr<io::File> lock_;
     Events events_;
     std::shared_ptr<net::TlsContext> tls_;
+    std::set<std::string> removed_;  // nodes that the newest configuration does not have
     std::unique_ptr<Exports> exports_;
     std::unique_ptr<RelayClient> relay_;
     std::map<std::string, std::unique_ptr<Group>> groups_;

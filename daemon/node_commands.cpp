@@ -9,6 +9,11 @@ void Node::relay(const std::string& node, const wire::AdminRequest& request, Adm
         answer(error_reply(Status(ErrorCode::usage, "the configuration has no node " + node)));
         return;
     }
+    if (removed_.contains(node)) {
+        answer(error_reply(
+            Status(ErrorCode::refused, "the configuration has no node " + node + " any more")));
+        return;
+    }
     relay_->ask({node, target->address}, request, std::move(answer));
 }
 

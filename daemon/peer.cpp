@@ -17,6 +17,7 @@ Peer::Peer(const GroupContext& context, std::string name, PeerEvents events)
       retry_(*context.loop) {}
 
 Peer::~Peer() {
+    *alive_ = false;
     stop();
 }
 
@@ -37,6 +38,12 @@ void Peer::retire() {
 
 void Peer::dial() {
     if (stopped_ || paused_ || link_ || connecting_) return;
+    if (const Status trusted = context_.trusts(name_); !trusted.ok()) {
+        refused_ = true;
+        why_ = trusted.message();
+        retry_.after(kRetryRefused, [this] { dial(); });
+        return;
+    }
     connecting_ = net::connect(
         *context_.loop, context_.config->node(name_)->address, context_.tls, name_, kDialTimeout,
         [this](Result<net::StreamPtr> stream) { connected(std::move(stream)); });
@@ -53,7 +60,7 @@ void Peer::connected(Result<net::StreamPtr> stream) {
     LinkEvents events;
     events.on_control = [this](const wire::Control& message) { return greeted(message); };
     events.on_closed = [this](const Status& status) { ended(status); };
-    events.keepalive = events_.keepalive;
+    events.keepalive = [this] { return keepalive(); };
     link_->start(std::move(events));
     wire::Hello hello;
     hello.node = context_.node;
@@ -88,9 +95,19 @@ Status Peer::greeted(const wire::Control& message) {
 
 void Peer::start_session(LinkEvents events) {
     told_.clear();
-    events.keepalive = events_.keepalive;
+    events.keepalive = [this] { return keepalive(); };
     events.on_closed = [this](const Status& status) { ended(status); };
     link_->start(std::move(events));
+}
+
+// Each second: when a link looks whether its node is still one of ours.
+wire::Keepalive Peer::keepalive() {
+    if (!context_.trusts(name_).ok()) {
+        context_.loop->post([this, alive = alive_] {
+            if (*alive && !context_.trusts(name_).ok()) refuse(context_.trusts(name_));
+        });
+    }
+    return events_.keepalive ? events_.keepalive() : wire::Keepalive{};
 }
 
 void Peer::ended(const Status& status) {

@@ -36,6 +36,7 @@ class Peer {
 
   private:
     void connected(Result<net::StreamPtr> stream);
+    [[nodiscard]] wire::Keepalive keepalive();
     [[nodiscard]] Status greeted(const wire::Control& message);
     void ended(const Status& status);
     void retire();
@@ -52,6 +53,7 @@ class Peer {
     bool paused_ = false;
     bool stopped_ = false;
     net::Timer retry_;
+    std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 
 }  // namespace everstep::daemon

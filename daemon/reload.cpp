@@ -86,7 +86,12 @@ Reload take_over(Config& running, const Config& read) {
         tell(out.restart, fmt::format("node.{}.", one.name),
              differences(keys_of(one), keys_of(other)));
     });
-    tell(out.restart, "node.", nodes);
+    for (const std::string& name : nodes) {
+        if (running.node(name) != nullptr)
+            out.removed.push_back(name);
+        else
+            out.restart.push_back("node." + name);
+    }
     std::vector<std::string> groups;
     compare(running.groups, read.groups, groups,
             [&](GroupConfig& one, const GroupConfig& other) { take_group(one, other, out); });

@@ -123,6 +123,14 @@ void StandbyRole::end_session() {
     context_.loop->post([gone = std::shared_ptr<Link>(std::move(link_))] {});
 }
 
+void StandbyRole::end_untrusted() {
+    const Status why = context_.trusts(primary_);
+    if (why.ok()) return;
+    link_->close(why);
+    if (std::exchange(began_, false)) context_.event("alarm-link", link_story(primary_, why));
+    end_session();
+}
+
 void StandbyRole::seal_off(const Status& why) {
     refused_ = why.message();
     end_session();
@@ -209,6 +217,14 @@ LinkEvents StandbyRole::link_events() {
     };
     events.on_drained = [this] {
         if (session_) session_->on_drained();
+    };
+    // Each second: when a link looks whether its node is still one of ours.
+    events.keepalive = [this]() -> wire::Keepalive {
+        if (context_.trusts(primary_).ok()) return {};
+        context_.loop->post([alive = alive_, link = link_.get()] {
+            if (*alive != nullptr && (*alive)->link_.get() == link) (*alive)->end_untrusted();
+        });
+        return {};
     };
     events.on_closed = [this](const Status& status) {
         const bool alarm = status.code() != ErrorCode::closed;

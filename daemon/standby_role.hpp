@@ -47,6 +47,7 @@ class StandbyRole {
 
   private:
     void end_session();
+    void end_untrusted();
     [[nodiscard]] journal::KeepLimits keep_limits() const;
     [[nodiscard]] double behind_seconds() const;
     [[nodiscard]] bool identity_kept() const;

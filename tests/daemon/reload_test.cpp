@@ -73,6 +73,18 @@ TEST_F(ReloadTest, EverythingElseIsNamedAndStaysUntilItIsTheSameAgain) {
     EXPECT_TRUE(take_over(running, config_of(test::kGoodConfig)).restart.empty());
 }
 
+TEST_F(ReloadTest, ANodeThatIsNotThereAnyMoreIsToldEachTime) {
+    running =
+        config_of(with(std::string(test::kGoodConfig), "[[group]]",
+                       "[[node]]\nname = \"gamma\"\naddress = \"10.0.0.3:7801\"\n"
+                       "state = \"/g\"\ncertificate = \"g.crt\"\nkey = \"g.key\"\n[[group]]"));
+    for (int round = 0; round < 2; ++round) {
+        const Reload told = take_over(running, config_of(test::kGoodConfig));
+        EXPECT_EQ(told.removed, std::vector<std::string>{"gamma"});
+        EXPECT_TRUE(told.restart.empty());
+    }
+}
+
 TEST_F(ReloadTest, AGroupThatIsNotThereAnyMoreIsNamed) {
     const Reload told = reload("name = \"db\"", "name = \"other\"");
     EXPECT_EQ(told.restart, (std::vector<std::string>{"group.db", "group.other"}));
