@@ -74,6 +74,7 @@ void Link::start(LinkEvents events) {
         if (now->on_drained) now->on_drained();
     };
     stream_events.on_closed = [this](const Status& status) {
+        cut_ = !closed_ && status.code() == ErrorCode::closed;
         ended(status.ok() ? Status(ErrorCode::closed, "the peer ended the link") : status);
     };
     stream_->start(std::move(stream_events));

@@ -47,6 +47,8 @@ class Link {
     [[nodiscard]] const std::string& peer() const { return peer_; }
     [[nodiscard]] std::string peer_address() const { return stream_->peer_address(); }
     [[nodiscard]] bool heard() const { return heard_; }
+    // The stream ended without a word of the peer's: it may be there again at once.
+    [[nodiscard]] bool cut() const { return cut_; }
 
   private:
     [[nodiscard]] Status check_header(wire::MessageType type, std::size_t body_bytes) const;
@@ -63,6 +65,7 @@ class Link {
     bool heard_ = false;
     bool started_ = false;
     bool closed_ = false;
+    bool cut_ = false;
     bool unread_ = false;  // the peer reads nothing: to be ended
     // Shared with the messages that wait in the stream.
     std::shared_ptr<std::size_t> control_bytes_ = std::make_shared<std::size_t>(0);

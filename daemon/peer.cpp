@@ -7,6 +7,7 @@ namespace everstep::daemon {
 namespace {
 constexpr std::chrono::milliseconds kDialTimeout{3000};
 constexpr std::chrono::milliseconds kRetry{500};
+constexpr std::chrono::milliseconds kRetryCut{20};  // once, behind a session that was cut
 constexpr std::chrono::seconds kRetryRefused{2};
 }  // namespace
 
@@ -118,12 +119,12 @@ void Peer::ended(const Status& status) {
         told_ = why_;
         context_.event(refused_ ? "alarm-refused" : "link", link_story(name_, status));
     }
+    const auto after = refused_                   ? std::chrono::milliseconds(kRetryRefused)
+                       : greeted_ && link_->cut() ? kRetryCut
+                                                  : kRetry;
     retire();
     events_.on_ended(status);
-    if (!stopped_ && !paused_) {
-        retry_.after(refused_ ? std::chrono::nanoseconds(kRetryRefused) : kRetry,
-                     [this] { dial(); });
-    }
+    if (!stopped_ && !paused_) retry_.after(after, [this] { dial(); });
 }
 
 void Peer::refuse(const Status& why) {

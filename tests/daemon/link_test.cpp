@@ -65,6 +65,22 @@ class LinkTest : public ::testing::Test {
     int heard = 0;
 };
 
+TEST_F(LinkTest, ACutIsToldFromAnEndThatWasSaid) {
+    const Status cut(ErrorCode::closed, "connection cut");
+    for (const bool said : {true, false}) {
+        Link one(loop, std::make_unique<FakeStream>(wire));
+        one.start(events);
+        if (said) wire.events.on_bytes(wire::encode(wire::Goodbye{ErrorCode::ok, "paused"}));
+        wire.events.on_closed(cut);
+        EXPECT_EQ(ended.message(), said ? "beta says: paused" : "connection cut");
+        EXPECT_EQ(one.cut(), !said);
+    }
+    Link orderly(loop, std::make_unique<FakeStream>(wire));
+    orderly.start(events);
+    wire.events.on_closed(Status());
+    EXPECT_FALSE(orderly.cut());
+}
+
 TEST_F(LinkTest, NoEventComesBehindItsClose) {
     std::size_t drained = 0;
     events.on_drained = [&drained] { ++drained; };
