@@ -63,6 +63,16 @@ Status check_size(const VolumeConfig& volume, const std::string& path, std::uint
     return {};
 }
 
+// History, replica and primary are of one size, and no step changes it.
+Status check_not_resized(const VolumeConfig& volume, const VolumeRecord& known) {
+    if (!volume.size || *volume.size == known.size) return {};
+    return Status(
+        ErrorCode::refused,
+        fmt::format("volume {}: `size` says {} bytes, the group's volume has {}: it cannot "
+                    "be resized; put `size` back",
+                    volume.name, volume.size->value(), known.size.value()));
+}
+
 VolumeRecord* recorded(GroupContext& context, const std::string& name) {
     for (VolumeRecord& volume : context.record.volumes) {
         if (volume.name == name) return &volume;
@@ -110,6 +120,7 @@ Status prepare_volumes(GroupContext& context, bool& made_all) {
     for (const VolumeConfig& volume : context.group->volumes) {
         const std::string& path = volume.on(context.node)->device;
         VolumeRecord* known = recorded(context, volume.name);
+        if (known != nullptr) EVERSTEP_TRY(check_not_resized(volume, *known));
         const auto there = context.files->exists(path);
         if (!there.ok()) return there.status();
         if (*there) {
