@@ -1,13 +1,16 @@
 """The lab itself: the workload and its oracle against nbdkit, and a checker that must catch planted faults."""
 
+import fnmatch
 import os
 import random
+import re
 
 from everstep_lab.base import Child, Failed, need_tool, require, wait_for
 from everstep_lab.history import Listing, Matcher, Row, check_flush_marks
 from everstep_lab.model import Model, check_after_crash, same_images
 from everstep_lab.nbdio import read_device
-from everstep_lab.registry import check
+from everstep_lab.nodes import ROOT
+from everstep_lab.registry import CHECKS, check
 from everstep_lab.workload import SECTOR, Oplog, Profile, Workload, all_succeeded, operation_in
 
 SIZE = 1 << 20
@@ -252,3 +255,23 @@ def plant_lost_content_in_crash(server):
     body[answered.offset:answered.offset + SECTOR] = os.urandom(SECTOR)
     must_fail("a foreign sector after a crash",
               lambda: check_after_crash("x", {"data": bytes(body)}, start, ops, []), "may only be")
+
+
+@check("lab.documented_tests_exist", 30)
+def documented_tests_exist(_):
+    """Every test that a table of docs/testing.md names is there."""
+    with open(os.path.join(ROOT, "docs", "testing.md"), encoding="utf-8") as file:
+        rows = [line for line in file if line.startswith("|")]
+    named = set()
+    for row in rows:
+        found = re.findall(r"`([A-Za-z_]\w*(?:::|\.)[\w*.]+)`", row.strip().strip("|").rpartition("|")[2])
+        named.update(found)
+    there = set(CHECKS)
+    for directory, _, files in os.walk(os.path.join(ROOT, "tests")):
+        for name in files:
+            if name.endswith(".cpp"):
+                with open(os.path.join(directory, name), encoding="utf-8") as file:
+                    found = re.findall(r"^TEST\w*\((\w+),\s*(\w+)\)", file.read(), re.M)
+                there.update("::".join(pair) for pair in found)
+    missing = sorted(name for name in named if not fnmatch.filter(there, name))
+    require(len(named) > 40 and not missing, f"{len(named)} tests are named in docs/testing.md, not there: {missing}")
