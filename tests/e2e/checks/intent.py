@@ -1,6 +1,7 @@
 """The write-intent map: after a crash only what may differ is compared, and all of that."""
 
 import os
+import random
 import re
 import shutil
 import struct
@@ -160,6 +161,65 @@ def only_marked(context):
                 touched = range(one["offset"] // REGION, (one["offset"] + one["length"] - 1) // REGION + 1)
                 require(marks[volume] >= set(touched), f"{volume}: {one} lies outside of the marks {marks[volume]}")
         require(differ == found, f"the gap counts {differ} bytes, {found} differed")
+
+
+def blocks_of(extents, volume):
+    """The blocks that the extents of a volume touch."""
+    return {block for one in extents if one["volume"] == volume
+            for block in range(one["offset"] // BLOCK, (one["offset"] + one["length"] - 1) // BLOCK + 1)}
+
+
+def write_at_random(node, sizes, choice, count):
+    """Some of it in flight when the node is killed; some writes put back what was there."""
+    clients = {volume: connect(node.uri(volume)) for volume in sizes}
+    for number in range(count):
+        volume = choice.choice(list(sizes))
+        client, sectors = clients[volume], sizes[volume] // 512
+        length = min(choice.choice((1, 3, 8, 9, 64, 256)), sectors)
+        at = choice.randrange(sectors - length + 1) * 512
+        kind = choice.randrange(6)
+        if kind == 0:
+            client.zero(length * 512, at)
+        elif kind == 1:
+            client.pwrite(client.pread(length * 512, at), at)
+        elif number < count - 20:
+            client.pwrite(choice.randbytes(length * 512), at)
+        else:
+            client.aio_pwrite(nbd.Buffer.from_bytearray(bytearray(choice.randbytes(length * 512))), at)
+    client.poll(1)
+    node.kill9()
+
+
+@check("intent.the_gap_is_what_differs", 240, 600)
+def gap_is_what_differs(context):
+    """Killed under writes that nobody has, under ack = "local": the gap is the blocks that differ, and no others."""
+    sizes = {"data": 24 * MIB, "odd": ODD}
+    choice = random.Random(context.seed)
+    with closing(begin(context, sizes)) as lab:
+        for _ in range(context.count(2, 12)):
+            put(lab.alpha, *(choice.randrange(24) * REGION for _ in range(6)))
+            lab.wait_caught_up()
+            before = raw_images(lab.beta)
+            lab.alpha.do("pause", GROUP)
+            write_at_random(lab.alpha, sizes, choice, context.count(60, 400))
+            marks = {volume: marked_in(map_of(lab.alpha, volume)) for volume in sizes}
+            start_again(lab)
+            equal(lab)
+            lab.beta.term()
+            extents, differ = newest_gap(lab.beta)
+            after = raw_images(lab.alpha)
+            total = 0
+            for index, (volume, size) in enumerate(sizes.items()):
+                wrong = {at // BLOCK for at in range(0, size, BLOCK)
+                         if before[volume][at:at + BLOCK] != after[volume][at:at + BLOCK]}
+                total += sum(min(BLOCK, size - block * BLOCK) for block in wrong)
+                found = blocks_of(extents, index)
+                require(found == wrong, f"{volume}: differing blocks {sorted(wrong - found)[:9]} are not in the gap, "
+                                        f"equal ones {sorted(found - wrong)[:9]} are")
+                outside = {block * BLOCK // REGION for block in found} - marks[volume]
+                require(not outside, f"{volume}: regions {sorted(outside)} of the gap were not marked")
+            require(total > 0 and differ == total, f"the gap counts {differ} bytes, {total} differed")
+            lab.beta.start()
 
 
 def removed(path):
