@@ -143,6 +143,32 @@ def removed_node(context):
         require(not gone, f"{gone} differ from the primary")
 
 
+@check("tls.removed_primary_is_refused", 120)
+def removed_primary(context):
+    """The same on a standby: it takes nothing more of a primary that its file does not have any more."""
+    lab = Lab(context.directory, {"data": 1 << 20}, standbys=("beta", "gamma"))
+    alpha, beta = lab.alpha, lab.beta
+    with contextlib.closing(lab):
+        beta.config = os.path.join(lab.directory, "beta.toml")
+        with open(beta.config, "w", encoding="utf-8") as file:
+            file.write(lab.config_text())
+        lab.start()
+        lab.wait_caught_up()
+        nodes = {name: lab.nodes[name] for name in ("beta", "gamma")}
+        own = Lab.config_text(type("Own", (), {**vars(lab), "nodes": nodes, "standbys": ["beta"]}))
+        with open(beta.config, "w", encoding="utf-8") as file:
+            file.write(own.replace('primary = "alpha"', 'primary = "gamma"'))
+        beta.child.signal(signal.SIGHUP)
+        wait_for("beta ends the session", lambda: said(beta, "alarm-link", "no node alpha any more"), 20)
+        newest = beta.status()["positions"]["received"]
+        client = connect(alpha.uri())
+        client.pwrite(b"z" * 4096, 0)
+        client.shutdown()
+        wait_for("beta refuses alpha's name", lambda: said(beta, "alarm-peer", "is for 'alpha'"), 20)
+        require(beta.status()["positions"]["received"] == newest, "beta has taken a step of a node that is gone")
+        lab.wait_caught_up(standby=lab.nodes["gamma"])
+
+
 def shown_by(node, lab):
     """The certificate that a new handshake with the node gets, as bytes."""
     other = "alpha" if node.name == "beta" else "beta"
