@@ -3,7 +3,7 @@
 import json
 import os
 
-from everstep_lab.base import require, run
+from everstep_lab.base import need_tool, require, run
 from everstep_lab.mounts import need_mounts
 from everstep_lab.pg import need_postgres
 from everstep_lab.registry import check
@@ -58,3 +58,25 @@ def time_travel(context):
             has_values("time travel", one)
     require([name for name in os.listdir(context.directory) if name.startswith("everstep-bench")] == [],
             "bench/travel leaves its directory behind")
+
+
+@check("bench.link", 240)
+def link(context):
+    """bench/link --short: backlog, mirror, lag, first copy and resync, each with all of its figures."""
+    for tool in ("fio", "nbdkit", "nbdcopy", "nbdinfo", "qemu-storage-daemon", "openssl"):
+        need_tool(tool)
+    figures_path = os.path.join(context.directory, "figures.json")
+    done = run([os.path.join(BENCH, "link"), "--short", "--directory", context.directory, "--json", figures_path],
+               seconds=220)
+    for word in ("A filled spool", "mirrors", "Lag at half", "First copy", "Resync", "of the TLS program", "lag p99",
+                 "of nbdcopy", "of the marked regions"):
+        require(word in done.stdout, f"bench/link does not print '{word}': {done.stdout}")
+    with open(figures_path, encoding="utf-8") as file:
+        figures = json.load(file)
+    require([one["what"] for one in figures["mirror"]] == ["everstep", "background", "write-blocking"],
+            f"mirror: {figures['mirror']}")
+    for one in (*figures["backlog"]["rows"], *figures["mirror"], figures["copy"], figures["resync"]):
+        has_values("link", {key: value for key, value in one.items() if "cpu" not in key})
+    require(figures["lag"]["samples"] > 0, f"lag: {figures['lag']}")
+    require([name for name in os.listdir(context.directory) if name.startswith("everstep-bench")] == [],
+            "bench/link leaves its directory behind")
