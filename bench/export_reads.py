@@ -12,7 +12,7 @@ SHAPES = (
     {"name": "4 KiB random, QD16", "rw": "randread", "bs": "4k", "depth": 16},
 )
 ROUND_SECONDS = 5
-SEQUENTIAL_ROUNDS = 8  # times as many: each takes a second, and how fast memory is copied varies by 3 on a shared machine
+SEQUENTIAL_ROUNDS = 8  # times as many: a round takes a second, and how fast memory is copied varies by 3
 
 
 def measure_export_reads(past, rounds, random_bytes):

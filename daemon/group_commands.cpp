@@ -195,8 +195,9 @@ void Group::verify(const wire::AdminRequest& request, const AdminAnswer& answer)
         reply.more = !last;
         answer(reply);
     };
-    primary_->verify(argument(request, "standby"), argument(request, "repair") == "1", tell,
-                     [answer](const Status& why) { answer(error_reply(why)); });
+    const Status begun =
+        primary_->verify(argument(request, "standby"), argument(request, "repair") == "1", tell);
+    if (!begun.ok()) answer(error_reply(begun));
 }
 
 void Group::mark(const wire::AdminRequest& request, const AdminAnswer& answer) {

@@ -84,8 +84,8 @@ void Pipeline::copy_extent(const ExtentRead& what, const journal::Tip& as_of, bo
     if (!status.ok()) return node_.post([done, status] { done(status); });
     ReadExtent read;
     read.after = as_of.seq;
-    read.made = make_resync_frame(options_.capture.group, as_of.point, what.extent, content.bytes(),
-                                  what.known ? &*what.known : nullptr);
+    read.made = make_resync_frame({options_.capture.group, as_of.point, what.extent},
+                                  content.bytes(), what.known ? &*what.known : nullptr);
     node_.post([done, read = std::move(read)] { done(read); });
 }
 

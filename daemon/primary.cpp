@@ -27,6 +27,7 @@ Primary::Primary(GroupContext& context, standby::Standby* store, PrimaryEvents e
       store_(store),
       events_(std::move(events)),
       restore_(context, restore_access()),
+      verify_(context, verify_access()),
       backlog_(*context.files,
                {context.directory + "/spool", context.group->queue_bytes, ByteCount(kSpoolBytes)}),
       ack_(*context.group, context.peers()),
@@ -389,7 +390,7 @@ void Primary::release() {
 void Primary::tick() {
     answer_marks();
     pump_copies();
-    watch_verify();
+    verify_.tick();
     if (!ack_.waits() || !pipeline_) return;
     const auto now = context_.clock->boot();
     const Lsn captured = pipeline_->captured();
@@ -434,7 +435,7 @@ void Primary::fence() {
     adopt_timer_.cancel();
     state_ = State::stopped;
     fail_marks();
-    cut_verify("this node does not serve the group any more");
+    verify_.cut("this node does not serve the group any more");
     restore_.stop(Status(ErrorCode::closed, "this node's role ends"));
     answer_adopt(Status(ErrorCode::closed, "this node's role ends"));
     if (pipeline_) context_.record.tip = pipeline_->stop().tip;
@@ -449,7 +450,7 @@ void Primary::stop(std::function<void()> done) {
     adopt_timer_.cancel();
     state_ = State::stopped;
     fail_marks();
-    cut_verify("this node does not serve the group any more");
+    verify_.cut("this node does not serve the group any more");
     restore_.stop(Status(ErrorCode::closed,
                          "the node stops; a restore that has begun waits for "
                          "`--continue` or `--undo`"));

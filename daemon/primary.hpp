@@ -20,6 +20,7 @@
 #include "daemon/restore.hpp"
 #include "daemon/send.hpp"
 #include "daemon/start.hpp"
+#include "daemon/verify_job.hpp"
 #include "standby/standby.hpp"
 
 namespace everstep::daemon {
@@ -61,9 +62,8 @@ class Primary {
     void put_mark(const MarkBody& mark, std::function<void(Result<Point>)> done);
     [[nodiscard]] Restore& restore() { return restore_; }
     // Compares the standbys (or `only` one) with this node. `tell`: progress, at last the results.
-    void verify(const std::string& only, bool repair,
-                std::function<void(Value body, bool last)> tell,
-                const std::function<void(Status)>& failed);
+    [[nodiscard]] Status verify(const std::string& only, bool repair,
+                                std::function<void(Value body, bool last)> tell);
 
   private:
     struct Standing {  // one standby
@@ -137,19 +137,7 @@ class Primary {
     void pump_copies();
     [[nodiscard]] static Value copy_status(const SendSession& session);
     [[nodiscard]] static std::string copy_story(const SendSession& session);
-    // verify (primary_verify.cpp)
-    struct Verifying;
-    struct Repair {
-        std::vector<journal::GapExtent> extents;
-        Value result;
-    };
-    void verified(const std::string& name, const Result<VerifyResult>& done);
-    void begin_repair(const std::string& name, std::vector<journal::GapExtent> extents,
-                      Value result);
-    void add_repair(const std::string& name, std::vector<journal::GapExtent>& extents) const;
-    void end_verify();
-    void watch_verify();
-    void cut_verify(const std::string& why);
+    [[nodiscard]] VerifyAccess verify_access();  // primary_verify.cpp
     // write-intent map (primary_intent.cpp)
     void prepare_intent();
     void forget_intent();
@@ -197,6 +185,7 @@ class Primary {
     std::unique_ptr<Puller> puller_;
     std::string pulling_from_;
     Restore restore_;
+    VerifyJob verify_;
     std::unique_ptr<Pipeline> pipeline_;
     Backlog backlog_;
     AckPolicy ack_;
@@ -206,8 +195,6 @@ class Primary {
     std::uint64_t saved_lsn_ = 0;
     std::map<std::string, Standing> standings_;
     std::map<std::string, Status> too_different_;  // standbys whose resync found too much
-    std::shared_ptr<Verifying> verifying_;         // the command that runs
-    std::map<std::string, Repair> repairs_;        // by standby: a resync that brings what differs
     bool any_difference_ = false;                  // adopt --force: that is no matter
     std::map<std::uint64_t, Marking> marks_;
     std::uint64_t next_mark_ = 1;

@@ -153,7 +153,7 @@ void Primary::send_may_differ(Standing& standing, Point from,
                           [this, alive = alive_, name,
                            done = std::move(done)](std::vector<journal::GapExtent> extents) {
                               if (*alive == nullptr) return;
-                              add_repair(name, extents);
+                              extents = verify_.with_repair(name, std::move(extents));
                               context_.event("resync", name + ": " + share_of(extents) +
                                                            " may differ and are compared");
                               done(std::move(extents));

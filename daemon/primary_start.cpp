@@ -451,8 +451,8 @@ void Primary::adopt(bool force, const std::string& from, std::function<void(Stat
     if (peer == nullptr || peer->peer->link() == nullptr || !peer->peer->state()) {
         if (context_.clock->boot() >= adopt_until_) {
             const std::string why = peer == nullptr ? "" : peer->peer->why();
-            done(Status(ErrorCode::unreachable,
-                        fmt::format("{} is not connected{}{}", from, why.empty() ? "" : ": ", why)));
+            done(Status(ErrorCode::unreachable, fmt::format("{} is not connected{}{}", from,
+                                                            why.empty() ? "" : ": ", why)));
         } else {
             adopt_timer_.after(kAdoptPoll, [this, from, done] { adopt(false, from, done); });
         }

@@ -38,6 +38,10 @@ class Blocks {
     [[nodiscard]] Bytes at(std::size_t offset) const {
         return content_.subspan(offset, std::min<std::size_t>(kBlock, content_.size() - offset));
     }
+    [[nodiscard]] Bytes run(std::size_t begin, std::size_t end) const {
+        return content_.subspan(begin, end - begin);
+    }
+    [[nodiscard]] std::size_t size() const { return content_.size(); }
     [[nodiscard]] Sent sent(std::size_t offset) const {
         const Bytes block = at(offset);
         if (known_ != nullptr && known_->has(block, offset / kBlock)) return Sent::not_at_all;
@@ -50,19 +54,19 @@ class Blocks {
     const KnownContent* known_;
 };
 
-std::uint64_t add_runs(FrameBuilder& builder, Lsn as_of, const ResyncExtent& extent, Bytes content,
-                       const KnownContent* known) {
-    const Blocks blocks(content, known);
+// Gives the bytes that are sent.
+std::uint64_t add_runs(FrameBuilder& builder, const ResyncPlace& place, const Blocks& blocks) {
     std::uint64_t differing = 0;
-    for (std::size_t at = 0; at < content.size();) {
+    for (std::size_t at = 0; at < blocks.size();) {
         const Sent sent = blocks.sent(at);
         std::size_t end = at + blocks.at(at).size();
-        while (end < content.size() && blocks.sent(end) == sent) end += blocks.at(end).size();
+        while (end < blocks.size() && blocks.sent(end) == sent) end += blocks.at(end).size();
         if (sent != Sent::not_at_all) {
-            const ResyncExtent run{extent.volume, extent.offset + at, ByteCount(end - at)};
+            const ResyncExtent run{place.extent.volume, place.extent.offset + at,
+                                   ByteCount(end - at)};
             const bool zero = sent == Sent::zeroes;
-            builder.add(entry_of(as_of, run, zero ? EntryKind::zero : EntryKind::data),
-                        zero ? Bytes() : content.subspan(at, end - at));
+            builder.add(entry_of(place.as_of.lsn, run, zero ? EntryKind::zero : EntryKind::data),
+                        zero ? Bytes() : blocks.run(at, end));
             differing += end - at;
         }
         at = end;
@@ -76,12 +80,11 @@ bool KnownContent::has(Bytes block, std::size_t number) const {
     return zero ? is_zero(block) : xxh3_128(block, seed) == hashes[number];
 }
 
-ResyncFrame make_resync_frame(Uuid group, Point as_of, const ResyncExtent& extent, Bytes content,
-                              const KnownContent* known) {
+ResyncFrame make_resync_frame(const ResyncPlace& place, Bytes content, const KnownContent* known) {
     FrameBuilder builder(kFrameHeaderBytes + (known == nullptr ? content.size() : 0));
     ResyncFrame made;
-    made.differing_bytes = add_runs(builder, as_of.lsn, extent, content, known);
-    if (!builder.empty()) made.frame = seal_resync(builder, group, as_of);
+    made.differing_bytes = add_runs(builder, place, Blocks(content, known));
+    if (!builder.empty()) made.frame = seal_resync(builder, place.group, place.as_of);
     return made;
 }
 

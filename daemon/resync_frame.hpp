@@ -32,10 +32,17 @@ struct ResyncFrame {
     std::uint64_t differing_bytes = 0;  // of the extent; all of it where nothing is known
 };
 
+// Where a frame of content belongs: behind step `as_of` in the stream.
+struct ResyncPlace {
+    Uuid group;
+    Point as_of;
+    ResyncExtent extent;
+};
+
 // `content`: of the extent, read at `as_of` or later (what was written since follows in the
 // stream). `known`: none, or what the standby held at some point of this stream before the read.
-[[nodiscard]] ResyncFrame make_resync_frame(Uuid group, Point as_of, const ResyncExtent& extent,
-                                            Bytes content, const KnownContent* known = nullptr);
+[[nodiscard]] ResyncFrame make_resync_frame(const ResyncPlace& place, Bytes content,
+                                            const KnownContent* known = nullptr);
 // Of extents that are known to be zeroes; at most kFrameEntriesMax.
 [[nodiscard]] FramePtr make_zero_frame(Uuid group, Point as_of,
                                        const std::vector<ResyncExtent>& extents);

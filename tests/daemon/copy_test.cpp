@@ -51,7 +51,7 @@ class CopyTest : public testing::Test {
                 const Bytes content =
                     Bytes(volume_).subspan(what.extent.offset.value(), what.extent.length.value());
                 const KnownContent* known = what.known ? &*what.known : nullptr;
-                done(ReadExtent{make_resync_frame(group_, point(), what.extent, content, known),
+                done(ReadExtent{make_resync_frame({group_, point(), what.extent}, content, known),
                                 after});
             });
         };

@@ -25,7 +25,7 @@ class VerifyTest : public testing::Test {
         actions.read_extent = [this](const ExtentRead& what, const auto& done) {
             reads_.push_back([this, what, done] {
                 const Point at{Uuid::random(), Lsn(newest_.value())};
-                done(ReadExtent{make_resync_frame(Uuid::random(), at, what.extent,
+                done(ReadExtent{make_resync_frame({Uuid::random(), at, what.extent},
                                                   of(volume_, what.extent), &*what.known),
                                 newest_});
             });
