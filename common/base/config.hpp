@@ -46,6 +46,13 @@ struct ShareLimit {
     ByteCount bytes{0};
 };
 
+// Of the group's links.
+struct KeepaliveConfig {
+    std::chrono::milliseconds interval{1000};  // something is sent so often at least
+    std::chrono::milliseconds timeout{10000};  // who is silent for so long is gone
+    bool operator==(const KeepaliveConfig&) const = default;
+};
+
 struct GroupConfig {
     std::string name;
     std::string primary;
@@ -55,7 +62,10 @@ struct GroupConfig {
     LossPolicy on_standby_loss = LossPolicy::continue_alone;
     std::chrono::milliseconds standby_timeout{5000};
     std::chrono::milliseconds start_wait{5000};
-    ByteCount queue_bytes{256ULL << 20};  // memory for frames that no standby has made durable
+    ByteCount queue_bytes{256ULL << 20};  // memory for frames that some standby lacks
+    ByteCount spool_bytes{8ULL << 30};    // and disk, behind it; 0 = none
+    ByteCount rate_limit{0};              // of frames to each standby, a second; 0 = no limit
+    KeepaliveConfig keepalive;
     ByteCount segment_bytes{64ULL << 20};
     ByteCount sync_rate{0};  // a second, compared by an initial sync or resync; 0 = no limit
     ShareLimit max_resync{25, ByteCount(0)};  // more of the volumes different stops a resync

@@ -15,6 +15,8 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
+constexpr milliseconds kKeepaliveMin(100);
+
 // In a message's path: the section's name once it is known, else its place.
 std::string section(std::string_view kind, std::string_view name) {
     return fmt::format("{}.{}", kind, name);
@@ -34,6 +36,7 @@ class ConfigParser {
     void read_members(ConfigTable& table, GroupConfig& group);
     void read_standbys(ConfigTable& table, GroupConfig& group);
     void read_ack(ConfigTable& table, GroupConfig& group);
+    void read_link(ConfigTable& table, GroupConfig& group);
     void read_history(ConfigTable& table, GroupConfig& group);
     void read_volume(const ConfigTable& parent, const ConfigItem& item, GroupConfig& group);
     void read_volume_nodes(ConfigTable& table, const GroupConfig& group, VolumeConfig& volume);
@@ -135,19 +138,22 @@ void ConfigParser::read_group(const ConfigItem& item, std::size_t index) {
     read_members(table, group);
     read_ack(table, group);
     group.queue_bytes = table.bytes("queue_bytes", group.queue_bytes);
+    group.spool_bytes = table.bytes("spool_bytes", group.spool_bytes);
     group.segment_bytes = table.bytes("segment_bytes", group.segment_bytes);
     for (const std::string_view key : {"queue_bytes", "segment_bytes"}) {
         const ByteCount bytes = key == "queue_bytes" ? group.queue_bytes : group.segment_bytes;
         const ConfigItem* at = table.find(key);
         if (at != nullptr && bytes.value() == 0) table.refuse(*at, key, shown(*at), "more than 0");
     }
+    read_link(table, group);
     read_history(table, group);
     group.sync_rate = table.bytes("sync_rate", group.sync_rate);
     group.max_resync = table.share("max_resync", group.max_resync);
     for (const ConfigItem* volume : table.tables("volume")) read_volume(table, *volume, group);
     table.finish(
         "only name, primary, standbys, ack, ack_standbys, on_standby_loss, standby_timeout, "
-        "start_wait, queue_bytes, segment_bytes, sync_rate, max_resync, history, volume");
+        "start_wait, queue_bytes, spool_bytes, segment_bytes, rate_limit, keepalive, sync_rate, "
+        "max_resync, history, volume");
     config_.groups.push_back(std::move(group));
 }
 
@@ -209,6 +215,31 @@ void ConfigParser::read_ack(ConfigTable& table, GroupConfig& group) {
         return;
     }
     group.ack_standbys = static_cast<std::uint32_t>(count->integer);
+}
+
+void ConfigParser::read_link(ConfigTable& table, GroupConfig& group) {
+    group.rate_limit = table.bytes("rate_limit", group.rate_limit);
+    const ConfigItem* item = table.find("keepalive");
+    if (item == nullptr) return;
+    ConfigTable keepalive(reading_, *item, table.key_path("keepalive"));
+    KeepaliveConfig& times = group.keepalive;
+    constexpr milliseconds kUnit(1);
+    times.interval = std::chrono::duration_cast<milliseconds>(
+        keepalive.duration("interval", times.interval, kUnit));
+    times.timeout = std::chrono::duration_cast<milliseconds>(
+        keepalive.duration("timeout", times.timeout, kUnit));
+    keepalive.finish("only interval, timeout");
+    const ConfigItem* interval = keepalive.find("interval");
+    if (times.interval < kKeepaliveMin) {
+        keepalive.refuse(*interval, "interval", shown(*interval), "100ms or more");
+    }
+    // One that is late is no loss.
+    if (times.timeout < 2 * times.interval) {
+        const ConfigItem* timeout = keepalive.find("timeout");
+        keepalive.refuse(timeout == nullptr ? *item : *timeout, "timeout",
+                         fmt::format("{}ms", times.timeout.count()),
+                         fmt::format("twice the interval of {}ms or more", times.interval.count()));
+    }
 }
 
 void ConfigParser::read_history(ConfigTable& table, GroupConfig& group) {

@@ -137,6 +137,25 @@ TEST(ConfigMistake, GroupSettings) {
     });
 }
 
+TEST(ConfigMistake, LimitsOfALink) {
+    const char* const at = "history = {";
+    expect_refused({
+        {at, "spool_bytes = \"8GB\"\nhistory = {", 30, "group.db.spool_bytes", "\"8GB\""},
+        {at, "spool_bytes = 0\nhistory = {", 30, "group.db.spool_bytes", "0"},
+        {at, "rate_limit = \"10MiB/s\"\nhistory = {", 30, "group.db.rate_limit", "\"10MiB/s\""},
+        {at, "rate_limit = \"100B\"\nhistory = {", 30, "group.db.rate_limit", "\"100B\""},
+        {at, "keepalive = \"1s\"\nhistory = {", 30, "group.db.keepalive", "\"1s\""},
+        {at, "keepalive = { period = \"1s\" }\nhistory = {", 30, "group.db.keepalive.period",
+         "a key"},
+        {at, "keepalive = { interval = \"50ms\" }\nhistory = {", 30, "group.db.keepalive.interval",
+         "\"50ms\""},
+        {at, "keepalive = { timeout = \"1s\" }\nhistory = {", 30, "group.db.keepalive.timeout",
+         "1000ms"},
+        {at, "keepalive = { interval = \"6s\" }\nhistory = {", 30, "group.db.keepalive.timeout",
+         "10000ms"},
+    });
+}
+
 TEST(ConfigMistake, AGroupWithoutVolumesIsToldHowTheyAreWritten) {
     std::string text(test::kGoodConfig);
     for (std::size_t at = 0; (at = text.find("[[group.volume]]", at)) != std::string::npos;)

@@ -84,10 +84,27 @@ TEST(Config, MissingSettingsHaveTheirDefaults) {
     EXPECT_EQ(db.standby_timeout, std::chrono::seconds(5));
     EXPECT_EQ(db.start_wait, std::chrono::seconds(5));
     EXPECT_EQ(db.queue_bytes, ByteCount(256ULL << 20));
+    EXPECT_EQ(db.spool_bytes, ByteCount(8ULL << 30));
     EXPECT_EQ(db.segment_bytes, ByteCount(64ULL << 20));
+    EXPECT_EQ(db.rate_limit, ByteCount(0));
+    EXPECT_EQ(db.keepalive.interval, std::chrono::seconds(1));
+    EXPECT_EQ(db.keepalive.timeout, std::chrono::seconds(10));
     EXPECT_EQ(db.keep_time, std::chrono::seconds(0));
     EXPECT_EQ(db.keep_bytes, ByteCount(0));
     EXPECT_EQ(db.reserve_bytes, ByteCount(1ULL << 30));
+}
+
+TEST(Config, TheLimitsOfALinkAreRead) {
+    const Config config = good(replaced(test::kGoodConfig, "history = {",
+                                        "spool_bytes = \"0B\"\nrate_limit = \"10MiB\"\n"
+                                        "keepalive = { interval = \"200ms\", timeout = \"1s\" }\n"
+                                        "history = {"));
+    ASSERT_EQ(config.groups.size(), 1U);
+    const GroupConfig& db = config.groups[0];
+    EXPECT_EQ(db.spool_bytes, ByteCount(0));  // none
+    EXPECT_EQ(db.rate_limit, ByteCount(10U << 20));
+    EXPECT_EQ(db.keepalive.interval, std::chrono::milliseconds(200));
+    EXPECT_EQ(db.keepalive.timeout, std::chrono::seconds(1));
 }
 
 TEST(Config, LocalHistoryNeedsNoStandby) {
@@ -117,9 +134,13 @@ TEST(Config, CanonicalFormHasEverySettingSorted) {
         {"standby_timeout", "250ms"},
         {"start_wait", "2000ms"},
         {"queue_bytes", "128MiB"},
+        {"spool_bytes", "8GiB"},
         {"segment_bytes", "32MiB"},
         {"sync_rate", "0B"},
         {"max_resync", "25%"},
+        {"rate_limit", "0B"},
+        {"keepalive.interval", "1000ms"},
+        {"keepalive.timeout", "10000ms"},
         {"history.keep_time", "86400s"},
         {"history.keep_bytes", "100GiB"},
         {"history.reserve_bytes", "2GiB"},
