@@ -1,5 +1,7 @@
 #include "daemon/link.hpp"
 
+#include <fmt/format.h>
+
 namespace everstep::daemon {
 
 namespace {
@@ -65,7 +67,7 @@ void Link::start(LinkEvents events) {
     events_ = std::make_shared<LinkEvents>(std::move(events));
     if (started_) return;
     started_ = true;
-    timer_.every(kKeepalive, [this] { tick(); });
+    tick_later();
     net::StreamEvents stream_events;
     stream_events.on_bytes = [this](Bytes bytes) { received(bytes); };
     stream_events.on_drained = [this] {
@@ -99,7 +101,7 @@ Status Link::check_header(wire::MessageType type, std::size_t body_bytes) const 
 void Link::received(Bytes bytes) {
     if (closed_) return;
     heard_ = true;
-    silent_ = std::chrono::seconds(0);
+    silent_ = std::chrono::milliseconds(0);
     const std::shared_ptr<bool> alive = alive_;
     const Status status = reader_.feed(bytes);
     if (!*alive || closed_) return;
@@ -117,13 +119,24 @@ void Link::ended(const Status& status) {
     if (events->on_closed) events->on_closed(status);
 }
 
+KeepaliveConfig Link::times() const {
+    return events_->times == nullptr ? KeepaliveConfig() : *events_->times;
+}
+
+void Link::tick_later() {
+    waited_ = times().interval;
+    timer_.after(waited_, [this] { tick(); });
+}
+
 void Link::tick() {
-    silent_ += kKeepalive;
-    if (silent_ > kLinkDead) {
+    silent_ += waited_;
+    const std::chrono::milliseconds dead = times().timeout;
+    if (silent_ > dead) {
         ended(Status(ErrorCode::timeout,
-                     peer_ + " has been silent for " + std::to_string(kLinkDead.count()) + " s"));
+                     fmt::format("{} has been silent for {} ms", peer_, dead.count())));
         return;
     }
+    tick_later();
     const std::shared_ptr<LinkEvents> events = events_;
     send(events->keepalive ? events->keepalive() : wire::Keepalive{});
 }

@@ -1,22 +1,21 @@
 // Link: one TLS connection between two nodes as messages: cuts the stream, sends, keeps it alive.
 // Thread: the node's loop. After on_closed, or after close(), nothing comes any more.
-// Invariants: a peer that sends nothing for kLinkDead is gone; a message that cannot be read, has
-// no place now or is over control_bytes_max ends the link with the reason, never the daemon, before
-// memory is taken for it; so does a peer for which more than kLinkControlBytesMax of control
-// messages wait (frames and data are bounded by their own windows).
+// Invariants: a peer that sends nothing for keepalive.timeout is gone; a message that cannot be
+// read, has no place now or is over control_bytes_max ends the link with the reason, never the
+// daemon, before memory is taken for it; so does a peer for which more than kLinkControlBytesMax of
+// control messages wait (frames and data are bounded by their own windows).
 #pragma once
 
 #include <functional>
 #include <memory>
 #include <string>
 
+#include "common/base/config.hpp"
 #include "common/net/stream.hpp"
 #include "proto/message_reader.hpp"
 
 namespace everstep::daemon {
 
-inline constexpr std::chrono::seconds kKeepalive{1};
-inline constexpr std::chrono::seconds kLinkDead{10};
 inline constexpr std::size_t kLinkControlBytesMax = 64U << 20;  // control messages not yet sent
 
 struct LinkEvents {
@@ -25,7 +24,8 @@ struct LinkEvents {
     std::function<Status(Buffer)> on_data;
     std::function<void()> on_drained;
     std::function<void(const Status&)> on_closed;
-    std::function<wire::Keepalive()> keepalive;              // what to send each kKeepalive
+    std::function<wire::Keepalive()> keepalive;  // what to send each interval
+    const KeepaliveConfig* times = nullptr;      // looked at each time; null: the defaults
     std::size_t control_bytes_max = wire::kControlBytesMax;  // of a message that is taken
 };
 
@@ -54,6 +54,8 @@ class Link {
     [[nodiscard]] Status check_header(wire::MessageType type, std::size_t body_bytes) const;
     void received(Bytes bytes);
     void ended(const Status& status);
+    [[nodiscard]] KeepaliveConfig times() const;
+    void tick_later();
     void tick();
     net::Loop& loop_;
     net::StreamPtr stream_;
@@ -61,7 +63,8 @@ class Link {
     std::shared_ptr<LinkEvents> events_;
     wire::MessageReader reader_;
     net::Timer timer_;
-    std::chrono::seconds silent_{0};
+    std::chrono::milliseconds waited_{0};  // until the next tick
+    std::chrono::milliseconds silent_{0};  // by ticks: a node that was stopped itself counts none
     bool heard_ = false;
     bool started_ = false;
     bool closed_ = false;

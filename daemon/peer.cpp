@@ -62,6 +62,7 @@ void Peer::connected(Result<net::StreamPtr> stream) {
     events.on_control = [this](const wire::Control& message) { return greeted(message); };
     events.on_closed = [this](const Status& status) { ended(status); };
     events.keepalive = [this] { return keepalive(); };
+    events.times = &context_.group->keepalive;
     link_->start(std::move(events));
     wire::Hello hello;
     hello.node = context_.node;
@@ -97,6 +98,7 @@ Status Peer::greeted(const wire::Control& message) {
 void Peer::start_session(LinkEvents events) {
     told_.clear();
     events.keepalive = [this] { return keepalive(); };
+    events.times = &context_.group->keepalive;
     events.on_closed = [this](const Status& status) { ended(status); };
     link_->start(std::move(events));
 }

@@ -203,6 +203,7 @@ void StandbyRole::on_link(std::unique_ptr<Link> link, const wire::Hello& hello) 
 
 LinkEvents StandbyRole::link_events() {
     LinkEvents events;
+    events.times = &context_.group->keepalive;
     events.on_control = [this](const wire::Control& message) -> Status {
         if (!session_) return {};
         if (const auto* alive = std::get_if<wire::Keepalive>(&message)) {

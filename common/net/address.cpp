@@ -109,6 +109,12 @@ void tune(int fd, int family) {
     set(IPPROTO_TCP, TCP_KEEPCNT, 3);
 }
 
+void tune_link(int fd) {
+    const auto timeout_ms = static_cast<int>(std::chrono::milliseconds(kUnansweredMax).count());
+    static_cast<void>(
+        ::setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms, sizeof timeout_ms));
+}
+
 std::uint16_t local_port(int fd) {
     SocketAddress address;
     address.bytes = sizeof address.storage;

@@ -5,6 +5,7 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
+#include <chrono>
 #include <string>
 #include <vector>
 
@@ -39,6 +40,10 @@ struct SocketAddress {
 [[nodiscard]] Result<io::UniqueFd> make_socket(int family);
 // TCP_NODELAY and keepalive (a dead peer is noticed within about 30 s); nothing for unix sockets.
 void tune(int fd, int family);
+// Of a link between nodes, whose ends notice silence by themselves: what the other end does not
+// take for so long, the kernel gives up as well (TCP_USER_TIMEOUT), closed or not.
+inline constexpr std::chrono::seconds kUnansweredMax{60};
+void tune_link(int fd);
 [[nodiscard]] std::uint16_t local_port(int fd);
 [[nodiscard]] std::string error_text(int error);
 

@@ -32,6 +32,7 @@ StreamCore::StreamCore(Loop& loop, StreamSetup setup)
       address_(std::move(setup.address)),
       tls_(std::move(setup.tls)) {
     loop_.make_buffers();
+    if (tls_) tune_link(setup.fd.get());
     ErrorCodeOfAsio error;
     descriptor_.assign(setup.fd.get(), error);
     if (!error) {

@@ -146,5 +146,54 @@ TEST_F(LinkTest, FramesDoNotCountAndWhatWasTakenDoesNotEither) {
     EXPECT_EQ(ends, 0) << ended.message();
 }
 
+TEST_F(LinkTest, APeerThatIsSilentForItsTimeIsGoneAndOneThatSpeaksIsNot) {
+    KeepaliveConfig times;
+    times.interval = std::chrono::milliseconds(20);
+    times.timeout = std::chrono::milliseconds(200);
+    events.times = &times;
+    int sent = 0;
+    events.keepalive = [&sent] {
+        ++sent;
+        return wire::Keepalive{};
+    };
+    events.on_closed = [this](const Status& status) {
+        ++ends;
+        ended = status;
+        loop.stop();
+    };
+    link->start(events);
+    net::Timer speaks(loop);
+    int spoken = 0;
+    const auto began = std::chrono::steady_clock::now();
+    speaks.every(std::chrono::milliseconds(50), [&] {
+        if (++spoken > 20) return speaks.cancel();
+        wire.events.on_bytes(wire::encode(wire::Keepalive{}));
+    });
+    loop.run();
+    const auto took = std::chrono::steady_clock::now() - began;
+    EXPECT_EQ(ends, 1);
+    EXPECT_EQ(ended.code(), ErrorCode::timeout) << ended.message();
+    EXPECT_NE(ended.message().find("beta has been silent for 200 ms"), std::string::npos);
+    EXPECT_GE(took, std::chrono::milliseconds(1200));  // 20 times 50 ms, and its time
+    EXPECT_GE(sent, 20);
+}
+
+TEST_F(LinkTest, OtherTimesCountFromTheNextLookOn) {
+    KeepaliveConfig times;
+    times.interval = std::chrono::milliseconds(20);
+    times.timeout = std::chrono::hours(1);
+    events.times = &times;
+    events.on_closed = [this](const Status&) {
+        ++ends;
+        loop.stop();
+    };
+    link->start(events);
+    net::Timer changes(loop);
+    changes.after(std::chrono::milliseconds(100),
+                  [&times] { times.timeout = std::chrono::milliseconds(40); });
+    loop.run();
+    EXPECT_EQ(ends, 1);
+}
+
 }  // namespace
 }  // namespace everstep::daemon
