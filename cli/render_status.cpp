@@ -99,6 +99,19 @@ std::string copy_text(const Value& copy) {
     return out;
 }
 
+// What waits for the standbys, in memory and on disk, and how much may.
+std::string backlog_text(const Value& group) {
+    const Value& backlog = group.at("backlog");
+    const Value::List* const peers = group.at("peers").as_list();
+    if (backlog.as_map() == nullptr || peers == nullptr || peers->empty()) return {};
+    const auto part = [&](const char* bytes, const char* limit) {
+        return bytes_text(backlog.at(bytes).number()) + " of " +
+               bytes_text(backlog.at(limit).number());
+    };
+    return field("backlog", part("queue_bytes", "queue_limit") + " in the queue, " +
+                                part("spool_bytes", "spool_limit") + " in the spool");
+}
+
 std::string peer_text(const Value& peer) {
     std::string out = or_dash(peer.at("state"));
     if (!peer.at("replica").is_null()) out += "; " + or_dash(peer.at("replica"));
@@ -116,6 +129,9 @@ std::string peer_text(const Value& peer) {
     if (!peer.at("behind_since").is_null()) {
         block += field("", "not counted by ack since step " + or_dash(peer.at("behind_since")));
     }
+    if (peer.at("backlog").text() == "spool") block += field("", "what waits for it is spooled");
+    if (peer.at("backlog").text() == "gap")
+        block += field("", printable("order was lost: " + peer.at("compare").text()));
     if (const Value& bytes = peer.at("may_differ_bytes"); !bytes.is_null())
         block += field("", "up to " + bytes_text(bytes.number()) + " may differ");
     return block;
@@ -214,6 +230,7 @@ std::string group_text(const Value& group) {
     out += restore_text(group.at("restore"));
     if (group.at("positions").as_map() != nullptr) out += positions_text(group.at("positions"));
     if (const std::string lag = lag_text(group); !lag.empty()) out += field("lag", lag);
+    out += backlog_text(group);
     out += history_text(group.at("history"));
     if (const Value::List* const peers = group.at("peers").as_list()) {
         for (const Value& peer : *peers) out += peer_text(peer);

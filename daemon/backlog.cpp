@@ -4,17 +4,34 @@
 
 #include <fmt/format.h>
 
+#include "common/base/config.hpp"
+
 namespace everstep::daemon {
 
 namespace {
-constexpr std::uint64_t kSpoolFileBytes = 64ULL << 20;  // a new file is begun behind this
+// A new file is begun behind this. What is dropped of a file frees nothing before the rest of it
+// goes, so it is no large part of the spool; and each file is an open descriptor.
+constexpr std::uint64_t kSpoolFileBytes = 64ULL << 20;
+constexpr std::uint64_t kSpoolFilesMin = 8;
+constexpr std::uint64_t kSpoolFilesMax = 256;
+
+std::uint64_t spool_file_bytes(std::uint64_t spool_bytes) {
+    return std::min(std::max(kSpoolFileBytes, spool_bytes / kSpoolFilesMax),
+                    spool_bytes / kSpoolFilesMin);
 }
+}  // namespace
 
 Backlog::Backlog(io::FileSystem& files, BacklogOptions options)
     : files_(files), options_(std::move(options)) {}
 
+void Backlog::set_limits(ByteCount memory_bytes, ByteCount spool_bytes) {
+    options_.memory_bytes = memory_bytes;
+    options_.spool_bytes = spool_bytes;
+}
+
 void Backlog::forget() {
     frames_.clear();
+    spooled_ = 0;
     open_ = nullptr;
     bytes_ = memory_bytes_ = spool_bytes_ = 0;
 }
@@ -70,9 +87,12 @@ Status Backlog::load_file(const std::string& name, const Uuid& group) {
         keep(header, *bytes, nullptr);
         frames_.back().file = spool;
         frames_.back().offset = ByteOffset(at);
-        spool_bytes_ += *bytes;
+        ++spooled_;
+        ++spool->frames;
         at += *bytes;
     }
+    spool->bytes = size->value();
+    spool_bytes_ += spool->bytes;
     next_file_ = std::max<std::uint64_t>(next_file_, std::strtoull(name.c_str(), nullptr, 16) + 1);
     return {};
 }
@@ -87,83 +107,125 @@ void Backlog::keep(FrameHeader header, std::uint32_t bytes, FramePtr memory) {
 Status Backlog::push(const FramePtr& frame) {
     EVERSTEP_ASSERT(frames_.empty() || frame->header().seq == last_seq() + 1,
                     "frames are consecutive");
-    const bool to_memory = memory_bytes_ + frame->bytes().size() <= options_.memory_bytes.value();
-    if (!to_memory && spool_bytes_ + frame->bytes().size() > options_.spool_bytes.value()) {
-        return Status(ErrorCode::no_space,
-                      fmt::format("the spool {} holds {} bytes, its limit is {}",
-                                  options_.directory, spool_bytes_, options_.spool_bytes.value()));
-    }
     keep(frame->header(), static_cast<std::uint32_t>(frame->bytes().size()), frame);
-    return to_memory ? Status() : spill(frames_.back());
+    Status spilled;
+    while (spilled.ok() && memory_bytes_ > options_.memory_bytes.value() &&
+           spooled_ + 1 < frames_.size()) {
+        spilled = room_in_spool(frames_[spooled_].bytes);
+        if (spilled.ok()) spilled = spill_oldest();
+    }
+    if (spilled.ok()) return {};
+    const std::uint64_t bytes = frames_.back().bytes;
+    pushed_bytes_ -= bytes;
+    bytes_ -= bytes;
+    memory_bytes_ -= bytes;
+    frames_.pop_back();
+    return spilled;
 }
 
-Status Backlog::spill(Kept& kept) {
-    if (!open_ || open_->bytes >= kSpoolFileBytes) {
-        auto spool = std::make_shared<SpoolFile>();
-        spool->path = fmt::format("{}/{:016x}", options_.directory, next_file_);
-        auto file = files_.open(spool->path, {io::OpenMode::create, false, false});
-        if (!file.ok()) return file.status();
-        spool->file = std::move(file.value());
-        ++next_file_;
-        open_ = std::move(spool);
+Status Backlog::room_in_spool(std::uint64_t bytes) const {
+    if (spool_bytes_ + bytes <= options_.spool_bytes.value()) return {};
+    return {ErrorCode::no_space,
+            fmt::format("the backlog is full: {} bytes in the queue (queue_bytes = {}), {} in the "
+                        "spool (spool_bytes = {})",
+                        memory_bytes_, format_byte_count(options_.memory_bytes), spool_bytes_,
+                        format_byte_count(options_.spool_bytes))};
+}
+
+Status Backlog::open_file() {
+    if (open_ && open_->bytes < spool_file_bytes(options_.spool_bytes.value())) return {};
+    Result<std::shared_ptr<SpoolFile>> made =
+        make_file(fmt::format("{}/{:016x}", options_.directory, next_file_));
+    ++next_file_;
+    if (!made.ok()) return made.status();
+    open_ = std::move(*made);
+    return {};
+}
+
+Result<std::shared_ptr<Backlog::SpoolFile>> Backlog::make_file(std::string path) {
+    auto file = files_.open(path, {io::OpenMode::create, false, false});
+    if (!file.ok()) return file.status();
+    auto spool = std::make_shared<SpoolFile>();
+    spool->path = std::move(path);
+    spool->file = std::move(file.value());
+    return spool;
+}
+
+Status Backlog::spill_oldest() {
+    Kept& kept = frames_[spooled_];
+    EVERSTEP_TRY(open_file().with_context("the spool"));
+    const Status written = open_->file->write_at(ByteOffset(open_->bytes), kept.memory->bytes());
+    if (!written.ok()) {
+        // What was written of it is no frame; the next try gets a file of its own.
+        open_->file->resize(ByteCount(open_->bytes)).ignore("a start that finds it loses order");
+        if (open_->frames == 0) remove_file(open_);
+        open_ = nullptr;
+        return written.with_context("the spool");
     }
-    EVERSTEP_TRY(open_->file->write_at(ByteOffset(open_->bytes), kept.memory->bytes()));
     kept.file = open_;
     kept.offset = ByteOffset(open_->bytes);
     kept.memory = nullptr;
+    ++open_->frames;
     open_->bytes += kept.bytes;
     memory_bytes_ -= kept.bytes;
     spool_bytes_ += kept.bytes;
+    ++spooled_;
     return {};
 }
 
 Status Backlog::store_all() {
-    // Frames lie in the spool in order only when all of them are written anew.
-    std::deque<Kept> old;
-    old.swap(frames_);
-    open_ = nullptr;
-    spool_bytes_ = 0;
-    std::vector<std::shared_ptr<SpoolFile>> written;
-    for (Kept& one : old) {
-        Kept copy = one;
-        if (!copy.memory) {
-            frames_.push_back(one);
-            const auto frame = this->frame(one.header.seq);
-            frames_.pop_back();
-            if (!frame.ok()) return frame.status();
-            copy.memory = *frame;
-            memory_bytes_ += copy.bytes;
-        }
-        EVERSTEP_TRY(spill(copy));
-        if (written.empty() || written.back() != copy.file) written.push_back(copy.file);
-        frames_.push_back(copy);
-    }
-    for (const auto& spool : written) EVERSTEP_TRY(spool->file->sync());
-    for (const Kept& one : old) {
-        if (one.file && std::find(written.begin(), written.end(), one.file) == written.end()) {
-            const auto there = files_.exists(one.file->path);
-            if (there.ok() && *there) EVERSTEP_TRY(files_.remove(one.file->path));
-        }
+    while (spooled_ < frames_.size()) EVERSTEP_TRY(spill_oldest());
+    EVERSTEP_TRY(trim_first());
+    const SpoolFile* synced = nullptr;
+    for (const Kept& one : frames_) {
+        if (one.file.get() != synced) EVERSTEP_TRY(one.file->file->sync());
+        synced = one.file.get();
     }
     return files_.sync_directory(options_.directory);
 }
 
+// The first file may begin with frames that were dropped: a file without them takes its place.
+Status Backlog::trim_first() {
+    if (frames_.empty() || frames_.front().offset == ByteOffset(0)) return {};
+    const std::shared_ptr<SpoolFile> old = frames_.front().file;
+    const auto made = make_file(old->path + ".new");
+    if (!made.ok()) return made.status();
+    const std::shared_ptr<SpoolFile>& spool = *made;
+    const std::uint64_t before = frames_.front().offset.value();
+    for (const Kept& one : frames_) {
+        if (one.file != old) break;
+        const Result<FramePtr> frame = this->frame(one.header.seq);
+        if (!frame.ok()) return frame.status();
+        EVERSTEP_TRY(
+            spool->file->write_at(ByteOffset(one.offset.value() - before), (*frame)->bytes()));
+    }
+    EVERSTEP_TRY(files_.rename(spool->path, old->path));
+    for (Kept& one : frames_) {
+        if (one.file == old) one.offset = ByteOffset(one.offset.value() - before);
+    }
+    old->file = std::move(spool->file);
+    old->bytes -= before;
+    spool_bytes_ -= before;
+    return {};
+}
+
+void Backlog::remove_file(const std::shared_ptr<SpoolFile>& file) {
+    files_.remove(file->path).ignore("a spool file left over is emptied at the next start");
+    spool_bytes_ -= file->bytes;
+    if (file == open_) open_ = nullptr;
+}
+
 void Backlog::drop_through(FrameSeq seq) {
     while (!frames_.empty() && frames_.front().header.seq <= seq) {
-        const Kept& first = frames_.front();
+        const Kept first = std::move(frames_.front());
+        frames_.pop_front();
         bytes_ -= first.bytes;
         if (first.memory) {
             memory_bytes_ -= first.bytes;
         } else {
-            spool_bytes_ -= first.bytes;
-            const bool last_of_file = first.file.use_count() == (first.file == open_ ? 2 : 1);
-            if (last_of_file) {
-                files_.remove(first.file->path)
-                    .ignore("a spool file left over is emptied at the next start");
-                if (first.file == open_) open_ = nullptr;
-            }
+            --spooled_;
+            if (--first.file->frames == 0) remove_file(first.file);
         }
-        frames_.pop_front();
     }
 }
 
@@ -204,6 +266,10 @@ std::uint64_t Backlog::bytes_behind(FrameSeq seq) const {
     if (empty() || seq >= last_seq()) return 0;
     if (seq < first_seq()) return bytes_;
     return pushed_bytes_ - kept(seq).end_bytes;
+}
+
+bool Backlog::spooled_behind(FrameSeq seq) const {
+    return spooled_ > 0 && seq < frames_[spooled_ - 1].header.seq;
 }
 
 }  // namespace everstep::daemon

@@ -1,12 +1,13 @@
 // Backlog (walk, stage 2 to 4): the sealed frames that some standby has not made durable, oldest
-// first: in memory up to a limit, then in the spool on disk. At a clean stop all of them go to the
-// spool, so that a start continues.
+// first: the newest in memory up to a limit, older ones in the spool on disk. At a clean stop all
+// of them go to the spool, so that a start continues.
 //
 // Thread: the node's loop. Blocks on the spool's disk (buffered writes).
-// Invariants: frames are consecutive by seq; a frame is dropped only below every standby's durable
-// position (or all of them by clear(): then each standby needs a resync); the spool holds the
-// frames' own bytes. After a crash the spool is void: what a start reads is only what stop() stored
-// (the group's record says so).
+// Invariants: frames are consecutive by seq; those in the spool come before those in memory; a
+// frame is dropped only by drop_through() and clear(), whose caller knows who needs it; the newest
+// frame is in memory, whatever the limit; the spool holds the frames' own bytes, and its files
+// together are never larger than its limit (but for what a clean stop adds). After a crash the
+// spool is void: what a start reads is only what stop() stored (the group's record says so).
 #pragma once
 
 #include <deque>
@@ -27,11 +28,15 @@ struct BacklogOptions {
 class Backlog {
   public:
     Backlog(io::FileSystem& files, BacklogOptions options);
+    // Counts from the next push() on; nothing that is kept is dropped for it.
+    void set_limits(ByteCount memory_bytes, ByteCount spool_bytes);
     // Empties the spool's directory, durably: what it holds belongs to another life.
     [[nodiscard]] Status discard_spool();
     // Reads what stop() stored; the frames must chain up to `tip`. corrupt names file and offset.
     [[nodiscard]] Status load_spool(const Uuid& group);
-    // no_space: memory and spool are full (or the spool's disk is): the caller clears.
+    // An error: no room in memory, and the spool is full (no_space) or cannot be written. The frame
+    // was not taken, all others are still there: the caller drops some, and tries again. An empty
+    // backlog takes any frame.
     [[nodiscard]] Status push(const FramePtr& frame);
     [[nodiscard]] Status store_all();  // everything is in the spool and durable
     void drop_through(FrameSeq seq);
@@ -45,12 +50,18 @@ class Backlog {
     [[nodiscard]] const FrameHeader& header(FrameSeq seq) const;
     [[nodiscard]] std::uint64_t bytes() const { return bytes_; }
     [[nodiscard]] std::uint64_t bytes_behind(FrameSeq seq) const;  // of the frames after `seq`
+    // Some frame after `seq` lies in the spool.
+    [[nodiscard]] bool spooled_behind(FrameSeq seq) const;
+    [[nodiscard]] ByteCount memory_bytes() const { return ByteCount(memory_bytes_); }
+    [[nodiscard]] ByteCount spool_bytes() const { return ByteCount(spool_bytes_); }  // on the disk
+    [[nodiscard]] const BacklogOptions& options() const { return options_; }
 
   private:
     struct SpoolFile {
         std::string path;
         std::unique_ptr<io::File> file;
         std::uint64_t bytes = 0;
+        std::uint64_t frames = 0;  // that are still kept
     };
     struct Kept {
         FrameHeader header;
@@ -61,19 +72,25 @@ class Backlog {
         ByteOffset offset;
     };
     [[nodiscard]] const Kept& kept(FrameSeq seq) const;
-    [[nodiscard]] Status spill(Kept& kept);
+    [[nodiscard]] Status room_in_spool(std::uint64_t bytes) const;
+    [[nodiscard]] Result<std::shared_ptr<SpoolFile>> make_file(std::string path);
+    [[nodiscard]] Status open_file();
+    [[nodiscard]] Status trim_first();
+    [[nodiscard]] Status spill_oldest();  // of those in memory
     [[nodiscard]] Status load_file(const std::string& name, const Uuid& group);
     void forget();  // as clear(), but the spool's files stay
     void keep(FrameHeader header, std::uint32_t bytes, FramePtr memory);
+    void remove_file(const std::shared_ptr<SpoolFile>& file);
 
     io::FileSystem& files_;
     BacklogOptions options_;
     std::deque<Kept> frames_;
+    std::size_t spooled_ = 0;  // that many of the oldest lie in the spool
     std::shared_ptr<SpoolFile> open_;
     std::uint64_t next_file_ = 1;
     std::uint64_t bytes_ = 0;
     std::uint64_t memory_bytes_ = 0;
-    std::uint64_t spool_bytes_ = 0;
+    std::uint64_t spool_bytes_ = 0;  // of files
     std::uint64_t pushed_bytes_ = 0;
 };
 

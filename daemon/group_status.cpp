@@ -78,6 +78,7 @@ Value Group::status() const {
     value.set("held_at", part.at("held_at"));
     value.set("restore", part.at("restore"));
     value.set("peers", part.at("peers"));
+    value.set("backlog", part.at("backlog"));
     value.set("history", standby_ ? standby_->history() : StandbyRole::no_history());
     Value volumes = Value::list();
     const Value::List* uris = part.at("uris").as_list();

@@ -10,7 +10,6 @@
 namespace everstep::daemon {
 
 namespace {
-constexpr std::uint64_t kSpoolBytes = 8ULL << 30;  // of the backlog on disk
 constexpr std::size_t kSealedTimesMax = 1U << 20;
 constexpr std::chrono::seconds kDrain{10};  // a clean stop waits this long for the standbys
 constexpr std::chrono::milliseconds kDrainPoll{20};
@@ -28,8 +27,8 @@ Primary::Primary(GroupContext& context, standby::Standby* store, PrimaryEvents e
       events_(std::move(events)),
       restore_(context, restore_access()),
       verify_(context, verify_access()),
-      backlog_(*context.files,
-               {context.directory + "/spool", context.group->queue_bytes, ByteCount(kSpoolBytes)}),
+      backlog_(*context.files, {context.directory + "/spool", context.group->queue_bytes,
+                                context.group->spool_bytes}),
       ack_(*context.group, context.peers()),
       wait_timer_(*context.loop),
       tick_timer_(*context.loop),
@@ -66,7 +65,7 @@ Primary::~Primary() {
     *alive_ = nullptr;
 }
 
-Primary::Standing* Primary::standing(const std::string& node) {
+Standing* Primary::standing(const std::string& node) {
     const auto at = standings_.find(node);
     return at == standings_.end() ? nullptr : &at->second;
 }
@@ -110,6 +109,12 @@ SendActions Primary::send_actions(Standing& standing, Point from) {
         context_.loop->post([this, alive = alive_, peer, why] {
             if (*alive != nullptr) too_different(*peer, why);
         });
+    };
+    actions.lost = [this, &standing](FrameSeq seq, const Status& why) {
+        context_.loop->post(
+            [this, alive = alive_, &standing, session = standing.session.get(), seq, why] {
+                if (*alive != nullptr && standing.session.get() == session) unreadable(seq, why);
+            });
     };
     actions.fail = [this, peer](const Status& why) {
         context_.loop->post([alive = alive_, peer, why] {
@@ -190,7 +195,10 @@ void Primary::begin_session(Standing& standing) {
     for (const VolumeRecord& volume : context_.record.volumes) {
         options.volumes.push_back({volume.name, volume.id, volume.size});
     }
-    standing.lost_order = false;
+    standing.lost_order = standing.let_go = false;
+    // A copy needs nothing of what is kept so far, unless its base is LSN 0.
+    const bool anew = plan->mode == wire::StartMode::initial && !plan->from_zero;
+    standing.droppable = anew || plan->next == FrameSeq(0) ? sealed_.seq : plan->next - 1;
     standing.copying = plan->mode == wire::StartMode::initial;
     standing.session = std::make_unique<SendSession>(std::move(options), *plan,
                                                      send_actions(standing, plan->from));
@@ -229,7 +237,7 @@ WallTime Primary::base_time() const {
 }
 
 void Primary::end_session(Standing& standing) {
-    if (standing.session)
+    if (standing.session && !standing.lost_order)
         standing.droppable = std::max(standing.droppable, standing.session->droppable_seq());
     context_.loop->post([gone = std::shared_ptr<SendSession>(std::move(standing.session)),
                          reads = std::shared_ptr<RemoteReads>(std::move(standing.reads))] {});
@@ -246,7 +254,8 @@ void Primary::session_moved(Standing& standing) {
     const std::string& name = standing.peer->name();
     const SendSession& session = *standing.session;
     standing.acked = session.acked();
-    standing.droppable = std::max(standing.droppable, session.droppable_seq());
+    if (!standing.lost_order)
+        standing.droppable = std::max(standing.droppable, session.droppable_seq());
     const bool whole =
         session.state() == SendSession::State::streaming && standing.acked.consistent;
     std::string& compare = context_.record.peers[name].compare;
@@ -264,22 +273,9 @@ void Primary::session_moved(Standing& standing) {
         ack_.answered(name, position, context_.clock->boot());
     }
     drop_frames();
+    tell_backlogs();
     release();
     answer_marks();
-}
-
-void Primary::drop_frames() {
-    if (backlog_.empty()) return;
-    FrameSeq all = backlog_.last_seq();
-    for (const auto& [name, standing] : standings_) {
-        all = std::min(all, standing.droppable);
-    }
-    backlog_.drop_through(all);
-    Lsn durable = sealed_.point.lsn;
-    for (const auto& [name, standing] : standings_)
-        durable = std::min(durable, standing.acked.durable);
-    while (!sealed_times_.empty() && sealed_times_.front().last <= durable)
-        sealed_times_.pop_front();
 }
 
 void Primary::on_frame(const FramePtr& frame) {
@@ -294,13 +290,7 @@ void Primary::on_frame(const FramePtr& frame) {
     sealed_times_.push_back({header.last_lsn, sealed_.step_time, before + frame->bytes().size()});
     // Behind a loss the frames are kept again from the one that names it.
     if (losing_) losing_ = !header.after_gap;
-    if (!standings_.empty() && !losing_) {
-        const Status kept = backlog_.push(frame);
-        if (!kept.ok()) {
-            lose_order(kept.message());
-            return;
-        }
-    }
+    keep_frame(frame);
     for (auto& [name, standing] : standings_) {
         if (standing.session) standing.session->pump();
     }
@@ -311,48 +301,6 @@ void Primary::on_frame(const FramePtr& frame) {
 // What the pipeline has sealed and not handed over is known only by the tip that it names.
 void Primary::newest_known(const journal::Tip& tip) {
     if (tip.seq > sealed_.seq) sealed_ = tip;
-}
-
-void Primary::on_overflow() {
-    backlog_.clear();
-    losing_ = true;
-    pipeline_->name_gap([this, alive = alive_](const journal::Tip& tip) {
-        if (*alive == nullptr) return;
-        newest_known(tip);
-        order_lost("the standbys' queue ran over");
-    });
-}
-
-// What is kept cannot be streamed on.
-void Primary::lose_order(const std::string& reason) {
-    backlog_.clear();
-    losing_ = pipeline_ != nullptr;
-    if (pipeline_) {
-        pipeline_->name_gap([this, alive = alive_](const journal::Tip& tip) {
-            if (*alive != nullptr) newest_known(tip);
-        });
-    }
-    order_lost(reason);
-}
-
-// Every standby that lacks something needs a resync.
-void Primary::order_lost(const std::string& reason) {
-    const FrameSeq newest = sealed_.seq;
-    bool any = false;
-    for (auto& [name, standing] : standings_) {
-        if (standing.droppable >= newest && standing.session) continue;
-        any = any || context_.record.peers[name].compare.empty();
-        context_.record.peers[name].compare = reason;
-        standing.lost_order = true;
-    }
-    if (!any) return;
-    context_.event("alarm-gap", reason + "; order is lost from here to the end of a resync");
-    context_.save().ignore("a standby that lacks frames is seen at its next greeting");
-    for (auto& [name, standing] : standings_) {
-        const bool lacks = standing.droppable < newest;
-        if (!lacks || !standing.session) continue;
-        send_actions(standing, Point()).fail(Status(ErrorCode::closed, reason));
-    }
 }
 
 // Whether the standbys keep what is answered is durable before an answer leaves that depends on it:

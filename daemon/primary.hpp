@@ -14,11 +14,10 @@
 
 #include "daemon/ack_policy.hpp"
 #include "daemon/backlog.hpp"
-#include "daemon/peer.hpp"
 #include "daemon/pipeline.hpp"
 #include "daemon/puller.hpp"
 #include "daemon/restore.hpp"
-#include "daemon/send.hpp"
+#include "daemon/standing.hpp"
 #include "daemon/start.hpp"
 #include "daemon/verify_job.hpp"
 #include "standby/standby.hpp"
@@ -27,12 +26,10 @@ namespace everstep::daemon {
 
 struct PrimaryEvents {
     std::function<void(const StartDecision&)> on_demoted;  // the group becomes something else
-    // The store's next timeline, durable, before anything is written on it (a node that serves
-    // through its store).
+    // The store's next timeline, durable, before anything is written on it.
     std::function<void(const journal::TimelineInfo&, std::function<void(Status)>)> append_timeline;
     decltype(RestoreAccess::diff) diff;  // asked of the node
 };
-
 class Primary {
   public:
     enum class State : std::uint8_t { starting, serving, refused, stopped };
@@ -43,8 +40,7 @@ class Primary {
     void adopt_soon(bool force, const std::string& from, std::function<void(Status)> done);
     // A takeover has made the record's timeline and tip durable: serve at once.
     void serve_promoted(std::function<void(Status)> done);
-    // Disconnects the clients, drains the backlog to the standbys (a bounded time) or stores it,
-    // records a clean stop.
+    // Disconnects the clients, drains the backlog or stores it, records a clean stop.
     void stop(std::function<void()> done);
     // Ends serving at once, without a clean stop: the node lost the role.
     void fence();
@@ -57,7 +53,7 @@ class Primary {
     [[nodiscard]] wire::GroupState group_state() const;
     [[nodiscard]] WallTime step_now() const;
     void set_paused(bool paused);
-    // What a node that dialled in says of the group: a newer timeline ends this node's role.
+    // What a node that dialled in says: a newer timeline ends this node's role.
     void heard(const wire::GroupState& state, const std::string& node);
     void put_mark(const MarkBody& mark, std::function<void(Result<Point>)> done);
     [[nodiscard]] Restore& restore() { return restore_; }
@@ -66,15 +62,6 @@ class Primary {
                                 std::function<void(Value body, bool last)> tell);
 
   private:
-    struct Standing {  // one standby
-        std::unique_ptr<Peer> peer;
-        std::unique_ptr<SendSession> session;
-        std::unique_ptr<RemoteReads> reads;  // over the session's link
-        bool copying = false;     // the session began with a first copy, which is not done
-        bool lost_order = false;  // the session is about to end: it can prove nothing any more
-        FrameSeq droppable;
-        wire::Ack acked;  // of its newest session
-    };
     struct Marking {  // a mark whose answer waits until it survives this node; a client waits, too
         std::string name;
         std::chrono::nanoseconds until{0};
@@ -103,8 +90,6 @@ class Primary {
     [[nodiscard]] std::string volumes_changed();
     // sending (primary.cpp)
     void on_frame(const FramePtr& frame);
-    void on_overflow();
-    void lose_order(const std::string& reason);
     bool took_over(const wire::GroupState& state, const std::string& node);
     void split_brain(bool split, const std::string& node);
     void begin_session(Standing& standing);
@@ -112,7 +97,6 @@ class Primary {
     void end_session(Standing& standing);
     void say_who_listens();
     void session_moved(Standing& standing);
-    void drop_frames();
     void release();
     [[nodiscard]] bool record_kept();
     [[nodiscard]] bool save();
@@ -126,8 +110,6 @@ class Primary {
     [[nodiscard]] bool kept_by_a_standby(const Marking& marking) const;
     [[nodiscard]] Status mark_not_kept(const Marking& marking) const;
     void fail_marks();
-    void order_lost(const std::string& reason);
-    void newest_known(const journal::Tip& tip);
     Standing* standing(const std::string& node);
     [[nodiscard]] SendActions send_actions(Standing& standing, Point from);
     // what a copy may cost (primary_copy.cpp)
@@ -138,6 +120,17 @@ class Primary {
     [[nodiscard]] static Value copy_status(const SendSession& session);
     [[nodiscard]] static std::string copy_story(const SendSession& session);
     [[nodiscard]] VerifyAccess verify_access();  // primary_verify.cpp
+    // backlog (primary_backlog.cpp)
+    void keep_frame(const FramePtr& frame);
+    void drop_frames();
+    void newest_known(const journal::Tip& tip);
+    void on_overflow();
+    void lose_order(const std::string& reason);
+    void unreadable(FrameSeq seq, const Status& why);
+    bool order_lost(const std::string& reason, FrameSeq behind);
+    void let_go(Standing& standing, const std::string& reason);
+    [[nodiscard]] BacklogState backlog_state(const Standing& standing) const;
+    void tell_backlogs();
     // write-intent map (primary_intent.cpp)
     void prepare_intent();
     void forget_intent();
@@ -161,6 +154,7 @@ class Primary {
     [[nodiscard]] Value peer_status(const std::string& name, const Standing& standing) const;
     [[nodiscard]] double lag_seconds(Lsn durable) const;
     [[nodiscard]] Value positions() const;
+    [[nodiscard]] Value backlog_status() const;
 
     GroupContext& context_;
     standby::Standby* store_;

@@ -20,6 +20,17 @@ std::string state_name(const SendSession* session, const wire::Ack& acked) {
     }
     EVERSTEP_ASSERT(false, "a session state");
 }
+std::string_view name_of(BacklogState state) {
+    switch (state) {
+        case BacklogState::queue:
+            return "queue";
+        case BacklogState::spool:
+            return "spool";
+        case BacklogState::gap:
+            return "gap";
+    }
+    EVERSTEP_ASSERT(false, "a backlog state");
+}
 }  // namespace
 
 wire::GroupState Primary::group_state() const {
@@ -88,6 +99,16 @@ Value Primary::positions() const {
     return value;
 }
 
+Value Primary::backlog_status() const {
+    const BacklogOptions& limits = backlog_.options();
+    Value value = Value::map();
+    value.set("queue_bytes", backlog_.memory_bytes().value());
+    value.set("queue_limit", limits.memory_bytes.value());
+    value.set("spool_bytes", backlog_.spool_bytes().value());
+    value.set("spool_limit", limits.spool_bytes.value());
+    return value;
+}
+
 Value Primary::peer_status(const std::string& name, const Standing& standing) const {
     Value value = Value::map();
     value.set("node", name);
@@ -100,6 +121,7 @@ Value Primary::peer_status(const std::string& name, const Standing& standing) co
     const Lsn captured = pipeline_ ? pipeline_->captured() : sealed_.point.lsn;
     value.set("lag_steps", captured.value() - std::min(captured, standing.acked.durable).value());
     value.set("lag_bytes", backlog_.bytes_behind(standing.droppable));
+    value.set("backlog", std::string(name_of(standing.backlog)));
     value.set("lag_seconds", lag_seconds(standing.acked.durable));
     const auto record = context_.record.peers.find(name);
     const bool behind = record != context_.record.peers.end() && record->second.behind_since;
@@ -134,6 +156,7 @@ Value Primary::status() const {
     Value peers = Value::list();
     for (const auto& [name, standing] : standings_) peers.push(peer_status(name, standing));
     value.set("peers", std::move(peers));
+    value.set("backlog", backlog_status());
     Value uris = Value::list();
     if (pipeline_ && state_ == State::serving) {
         for (const std::string& uri : pipeline_->uris())

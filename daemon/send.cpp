@@ -214,7 +214,7 @@ bool SendSession::send_one() {
         return false;
     const Result<FramePtr> frame = options_.backlog->frame(next_);
     if (!frame.ok()) {
-        actions_.fail(frame.status());
+        actions_.lost(next_, frame.status().with_context("the spool cannot be read"));
         return false;
     }
     sent_bytes_ += (*frame)->bytes().size();

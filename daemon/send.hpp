@@ -37,6 +37,8 @@ struct SendActions {
     std::function<void(std::function<void()>)> after_batch;
     std::function<void(const Status&)> too_different;  // the same, and it does not begin again
     std::function<void(const Status&)> fail;           // ends the session
+    // The frame is kept and cannot be read: ends the session, and a resync follows.
+    std::function<void(FrameSeq, const Status&)> lost;
 };
 
 struct SendOptions {

@@ -26,6 +26,7 @@ Value primary_group() {
     copy.set("differing_bytes", 4096).set("seconds_left", 42.0);
     peer.set("copy", copy);
     peer.set("may_differ_bytes", std::uint64_t{12} << 20);
+    peer.set("backlog", "gap").set("compare", "the backlog is full");
     Value volume = Value::map();
     volume.set("name", "data").set("size", std::uint64_t{10} << 30).set("device", "/dev/vg0/db");
     volume.set("capture", "nbd").set("uri", "nbd+unix:///data?socket=/run/db.sock");
@@ -38,6 +39,10 @@ Value primary_group() {
     Value volumes = Value::list();
     volumes.push(volume);
     group.set("peers", peers).set("history", Value()).set("volumes", volumes);
+    Value backlog = Value::map();
+    backlog.set("queue_bytes", 16384).set("queue_limit", std::uint64_t{256} << 20);
+    backlog.set("spool_bytes", 0).set("spool_limit", std::uint64_t{8} << 30);
+    group.set("backlog", backlog);
     return group;
 }
 
@@ -58,11 +63,13 @@ db: primary, serving
   positions    captured  queued  sealed  sent  received  durable  applied
                    1204    1204    1204  1204      1204     1203     1200
   lag          1 step, 16.0 KiB, 0.012 s
+  backlog      16.0 KiB of 256.0 MiB in the queue, 0 B of 8.0 GiB in the spool
   peer beta    refused
                key ack differs
                3.0 MiB of 12.0 MiB compared, 4.0 KiB differ, about 42.0 s left
                received 1204, durable 1203, applied 1200; behind by 1 step, 16.0 KiB, 0.012 s
                not counted by ack since step 1100
+               order was lost: the backlog is full
                up to 12.0 MiB may differ
   volume data  10.0 GiB, /dev/vg0/db, nbd, nbd+unix:///data?socket=/run/db.sock
 )");

@@ -4,6 +4,7 @@
 
 #include "tests/daemon/frames.hpp"
 #include "tests/daemon/scratch.hpp"
+#include "tests/power/memory_disk.hpp"
 
 namespace everstep::daemon {
 namespace {
@@ -97,10 +98,107 @@ TEST_F(BacklogTest, AFlippedSpoolIsRefusedWithItsPlace) {
 TEST_F(BacklogTest, AFullSpoolSaysSoAndTakesNothing) {
     Backlog backlog = make(0, 10000);
     ASSERT_TRUE(backlog.discard_spool().ok());
+    for (int i = 0; i < 3; ++i) ASSERT_TRUE(backlog.push(maker_.next()).ok());  // one in memory
+    const FramePtr refused = maker_.next();
+    const Status full = backlog.push(refused);
+    EXPECT_EQ(full.code(), ErrorCode::no_space);
+    EXPECT_NE(full.message().find("spool_bytes = 10000B"), std::string::npos) << full.message();
+    EXPECT_EQ(backlog.last_seq(), FrameSeq(3));
+    for (std::uint64_t seq = 1; seq <= 3; ++seq) EXPECT_TRUE(backlog.frame(FrameSeq(seq)).ok());
+    backlog.drop_through(FrameSeq(2));
+    EXPECT_TRUE(backlog.push(refused).ok());
+}
+
+TEST_F(BacklogTest, TheOldestGoToTheSpoolAndTheNewestStayInMemory) {
+    Backlog backlog = make(3 * 5000);
+    ASSERT_TRUE(backlog.discard_spool().ok());
+    for (int i = 0; i < 10; ++i) ASSERT_TRUE(backlog.push(maker_.next()).ok());
+    EXPECT_LE(backlog.memory_bytes(), ByteCount(3 * 5000));
+    EXPECT_GT(backlog.memory_bytes(), ByteCount(2 * 4096));
+    EXPECT_TRUE(backlog.spooled_behind(FrameSeq(6)));
+    EXPECT_FALSE(backlog.spooled_behind(FrameSeq(7)));  // who has 7 lacks 8, 9 and 10
+    backlog.drop_through(FrameSeq(7));
+    EXPECT_EQ(backlog.spool_bytes(), ByteCount(0));
+    EXPECT_FALSE(backlog.spooled_behind(FrameSeq(0)));
+}
+
+TEST_F(BacklogTest, AnEmptyBacklogTakesAnyFrame) {
+    Backlog backlog = make(512, 0);
+    ASSERT_TRUE(backlog.discard_spool().ok());
+    for (std::uint64_t seq = 1; seq <= 5; ++seq) {
+        ASSERT_TRUE(backlog.push(maker_.next()).ok());
+        EXPECT_EQ(backlog.push(maker_.next()).code(), ErrorCode::no_space);
+        maker_.tip.seq = FrameSeq(seq);  // it was not taken
+        maker_.tip.point.lsn = Lsn(seq);
+        backlog.clear();
+    }
+}
+
+// What the spool's files take is bounded, also while frames at their beginning are dropped.
+TEST_F(BacklogTest, TheSpoolsFilesNeverTakeMoreThanItsLimit) {
+    constexpr std::uint64_t kLimit = 200000;
+    Backlog backlog = make(0, kLimit);
+    ASSERT_TRUE(backlog.discard_spool().ok());
+    std::uint64_t most = 0;
+    for (int i = 0; i < 1000; ++i) {
+        ASSERT_TRUE(backlog.push(maker_.next()).ok()) << i;
+        if (backlog.last_seq() > FrameSeq(20))
+            backlog.drop_through(FrameSeq(backlog.last_seq().value() - 20));
+        std::uint64_t bytes = 0;
+        for (const auto& file : std::filesystem::directory_iterator(scratch_.path() + "/spool"))
+            bytes += file.file_size();
+        EXPECT_EQ(ByteCount(bytes), backlog.spool_bytes());
+        most = std::max(most, bytes);
+    }
+    EXPECT_LE(most, kLimit);
+    EXPECT_GT(most, kLimit / 3);  // it was used
+}
+
+TEST_F(BacklogTest, NewLimitsCountFromTheNextFrameOn) {
+    Backlog backlog = make(1U << 20);
+    ASSERT_TRUE(backlog.discard_spool().ok());
+    for (int i = 0; i < 10; ++i) ASSERT_TRUE(backlog.push(maker_.next()).ok());
+    EXPECT_EQ(backlog.spool_bytes(), ByteCount(0));
+    backlog.set_limits(ByteCount(5000), ByteCount(1U << 20));
     ASSERT_TRUE(backlog.push(maker_.next()).ok());
-    ASSERT_TRUE(backlog.push(maker_.next()).ok());
+    EXPECT_LE(backlog.memory_bytes(), ByteCount(5000));
+    const ByteCount spooled = backlog.spool_bytes();
+    backlog.set_limits(ByteCount(5000), ByteCount(512));
     EXPECT_EQ(backlog.push(maker_.next()).code(), ErrorCode::no_space);
-    EXPECT_EQ(backlog.last_seq(), FrameSeq(2));
+    EXPECT_EQ(backlog.spool_bytes(), spooled);  // nothing is dropped for it
+    EXPECT_EQ(backlog.first_seq(), FrameSeq(1));
+}
+
+// Every operation on the spool's disk fails once, in turn: the frame is refused or taken, what is
+// kept stays what it was, and the next try, on a disk that works again, is taken.
+TEST_F(BacklogTest, AWriteThatFailsCostsNoFrame) {
+    for (std::uint64_t at = 0; at < 60; ++at) {
+        power::MemoryDisk disk;
+        test::FrameMaker maker{group_, Uuid::random()};
+        Backlog backlog(disk, {"/spool", ByteCount(0), ByteCount(40000)});
+        ASSERT_TRUE(backlog.discard_spool().ok());
+        std::vector<Hash128> hashes;
+        disk.operations = 0;
+        disk.die_at = at;
+        for (int i = 0; i < 8; ++i) {
+            const FramePtr frame = maker.next();
+            hashes.push_back(frame->hash());
+            if (backlog.push(frame).ok()) continue;
+            disk.die_at = power::MemoryDisk::kNever;
+            EXPECT_EQ(backlog.last_seq() + 1, frame->header().seq);
+            ASSERT_TRUE(backlog.push(frame).ok()) << at;
+        }
+        disk.die_at = power::MemoryDisk::kNever;
+        ASSERT_TRUE(backlog.store_all().ok()) << at;
+        Backlog again(disk, {"/spool", ByteCount(0), ByteCount(40000)});
+        const Status loaded = again.load_spool(group_);
+        ASSERT_TRUE(loaded.ok()) << at << ": " << loaded.message();
+        for (std::uint64_t seq = 1; seq <= 8; ++seq) {
+            const auto frame = again.frame(FrameSeq(seq));
+            ASSERT_TRUE(frame.ok()) << at << ": " << seq;
+            EXPECT_EQ((*frame)->hash(), hashes[seq - 1]);
+        }
+    }
 }
 
 }  // namespace

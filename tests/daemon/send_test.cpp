@@ -63,6 +63,10 @@ class SendTest : public testing::Test {
             }
         };
         actions.fail = [this](const Status& why) { failed_ = why; };
+        actions.lost = [this](FrameSeq seq, const Status& why) {
+            lost_ = seq;
+            failed_ = why;
+        };
         return std::make_unique<SendSession>(std::move(options), plan, std::move(actions));
     }
     void push() { ASSERT_TRUE(backlog_.push(maker_.next()).ok()); }
@@ -104,6 +108,7 @@ class SendTest : public testing::Test {
     std::vector<std::function<void()>> behind_batch_;
     std::optional<journal::TimelineInfo> next_;  // the path goes on on it
     Status failed_;
+    FrameSeq lost_;
 };
 
 StreamPlan stream_from(std::uint64_t next) {
@@ -126,6 +131,19 @@ TEST_F(SendTest, SendsNothingBeforeStartedAndThenEverythingInOrder) {
     EXPECT_EQ(sender->droppable_seq(), FrameSeq(0));
     ASSERT_TRUE(sender->on_control(ack(4)).ok());
     EXPECT_EQ(sender->droppable_seq(), FrameSeq(4));
+}
+
+TEST_F(SendTest, AFrameThatCannotBeReadIsNamedAndNothingBehindItLeaves) {
+    backlog_.set_limits(ByteCount(0), ByteCount(1U << 30));
+    for (int i = 0; i < 4; ++i) push();
+    const auto sender = session(stream_from(1));
+    for (const auto& file : std::filesystem::directory_iterator(scratch_.path()))
+        std::filesystem::resize_file(file.path(), 6000);  // within the second frame
+    ASSERT_TRUE(sender->on_control(wire::Started{}).ok());
+    ASSERT_EQ(frames_.size(), 1U);
+    EXPECT_EQ(lost_, FrameSeq(2));
+    EXPECT_NE(failed_.message().find("the spool cannot be read"), std::string::npos);
+    EXPECT_EQ(sender->droppable_seq(), FrameSeq(0));
 }
 
 TEST_F(SendTest, AnAckThatCannotBeEndsTheSession) {

@@ -1,0 +1,32 @@
+// Standing: what a primary knows of one standby while it serves. Plain data of Primary. Thread: the
+// node's loop.
+#pragma once
+
+#include <memory>
+
+#include "daemon/peer.hpp"
+#include "daemon/remote_reads.hpp"
+#include "daemon/send.hpp"
+
+namespace everstep::daemon {
+
+// Where what waits for a standby lies (docs/backlog.md).
+enum class BacklogState : std::uint8_t {
+    queue,  // in memory
+    spool,  // the oldest of it on disk
+    gap,    // order was lost: a resync brings it back
+};
+
+struct Standing {
+    std::unique_ptr<Peer> peer;
+    std::unique_ptr<SendSession> session;
+    std::unique_ptr<RemoteReads> reads;  // over the session's link
+    bool copying = false;                // the session began with a first copy, which is not done
+    bool lost_order = false;  // the session is about to end: it can prove nothing any more
+    bool let_go = false;      // nothing is kept for it until its next session begins
+    FrameSeq droppable;       // it needs no frame up to here
+    wire::Ack acked;          // of its newest session
+    BacklogState backlog = BacklogState::queue;  // as it was told last
+};
+
+}  // namespace everstep::daemon
