@@ -14,6 +14,8 @@ class AckGate {
     // Answers `token` now where `lsn` is released already, else when it is.
     void hold(Lsn lsn, BlockSink& sink, std::uint64_t token);
     void release(Lsn upto);  // never goes back
+    // What is answered from now on waits to be released anew, whatever its LSN.
+    void hold_all() { released_ = Lsn(); }
     // Everything held is answered with this error; the gate stays shut (the group stops or was
     // fenced).
     void fail(const Status& error);

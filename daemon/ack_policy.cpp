@@ -5,12 +5,36 @@
 namespace everstep::daemon {
 
 AckPolicy::AckPolicy(const GroupConfig& config, std::vector<std::string> standbys)
-    : level_(config.ack),
-      loss_(config.on_standby_loss),
-      timeout_(config.standby_timeout),
-      needed_(config.ack_standbys == 0 ? static_cast<std::uint32_t>(standbys.size())
-                                       : config.ack_standbys) {
+    : level_(config.ack), loss_(config.on_standby_loss), timeout_(config.standby_timeout) {
     for (std::string& name : standbys) peers_[std::move(name)] = Peer();
+    needed_ = needed_by(config);
+}
+
+std::uint32_t AckPolicy::needed_by(const GroupConfig& config) const {
+    return config.ack_standbys == 0 ? static_cast<std::uint32_t>(peers_.size())
+                                    : config.ack_standbys;
+}
+
+bool AckPolicy::asks_other_answers(const GroupConfig& config) const {
+    return config.ack != level_ || needed_by(config) != needed_;
+}
+
+bool AckPolicy::reconfigure(const GroupConfig& config, Lsn captured) {
+    const bool other = asks_other_answers(config);
+    if (!other && config.on_standby_loss == loss_ && config.standby_timeout == timeout_)
+        return false;
+    level_ = config.ack;
+    needed_ = needed_by(config);
+    loss_ = config.on_standby_loss;
+    timeout_ = config.standby_timeout;
+    if (!other) return true;
+    begin(captured);
+    for (auto& [name, peer] : peers_) {
+        const bool lost = peer.lost;
+        peer = Peer();
+        peer.lost = lost;
+    }
+    return true;
 }
 
 void AckPolicy::begin(Lsn tip) {
@@ -23,6 +47,7 @@ void AckPolicy::recorded_lost(const std::string& peer) {
 
 void AckPolicy::answered(const std::string& peer, Lsn position, std::chrono::nanoseconds now) {
     Peer& one = peers_[peer];
+    one.heard = true;
     if (position > one.position) one.progress = now;
     one.position = std::max(one.position, position);
     one.caught_up = one.caught_up || one.position >= begun_;
@@ -46,16 +71,28 @@ void AckPolicy::confirm_lost(const std::string& peer) {
     peers_[peer].lost = true;
 }
 
-std::vector<std::string> AckPolicy::recovered(Lsn captured) const {
+std::vector<std::string> AckPolicy::recovered(Lsn captured, std::chrono::nanoseconds now) {
     std::vector<std::string> names;
-    for (const auto& [name, peer] : peers_) {
-        if (peer.lost && peer.position >= captured) names.push_back(name);
+    for (auto& [name, peer] : peers_) {
+        if (!peer.lost) continue;
+        if (!peer.joins && peer.heard && peer.position >= looked_.value_or(captured)) {
+            peer.joins = captured;
+            peer.joined = now;
+        }
+        if (!peer.joins) continue;
+        if (peer.position >= *peer.joins) {
+            names.push_back(name);
+        } else if (now - peer.joined > timeout_) {
+            peer.joins.reset();
+        }
     }
+    looked_ = captured;
     return names;
 }
 
 void AckPolicy::confirm_recovered(const std::string& peer, std::chrono::nanoseconds now) {
     peers_[peer].lost = false;
+    peers_[peer].joins.reset();
     peers_[peer].progress = now;
 }
 
@@ -63,7 +100,7 @@ Lsn AckPolicy::released(Lsn captured) const {
     if (!waits()) return captured;
     std::vector<Lsn> positions;
     for (const auto& [name, peer] : peers_) {
-        if (!peer.lost) positions.push_back(peer.position);
+        if (!peer.lost || peer.joins) positions.push_back(peer.position);
     }
     if (positions.empty()) return captured;
     const std::size_t count = std::min<std::size_t>(needed_, positions.size());

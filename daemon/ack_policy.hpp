@@ -1,10 +1,12 @@
 // AckPolicy: up to which LSN answers may leave, from what each standby has answered (DESIGN.md 6:
 // `ack`, `ack_standbys`, `on_standby_loss`). Pure: times are handed in. Thread: the node's loop.
 // Invariants: a standby counts as lost only after lost() was recorded durably by the caller
-// (confirm_lost); with `stall` none is ever lost.
+// (confirm_lost); with `stall` none is lost that is not lost already. One that is lost counts again
+// once it has all that had been captured when answers began to wait for it again.
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -21,8 +23,10 @@ class AckPolicy {
     // Standbys that did not answer in time for writes that exist: record them, then confirm.
     [[nodiscard]] std::vector<std::string> overdue(Lsn captured, std::chrono::nanoseconds now);
     void confirm_lost(const std::string& peer);
-    // Lost ones that have caught up with `captured`: record that, then confirm.
-    [[nodiscard]] std::vector<std::string> recovered(Lsn captured) const;
+    // Looks at lost ones, every few milliseconds. Answers wait again for one that has all that had
+    // been captured at the look before; once it has all from when that began, it is named: record
+    // that, then confirm. Under writes that never pause it gets there, too.
+    [[nodiscard]] std::vector<std::string> recovered(Lsn captured, std::chrono::nanoseconds now);
     void confirm_recovered(const std::string& peer, std::chrono::nanoseconds now);
     [[nodiscard]] Lsn released(Lsn captured) const;
     [[nodiscard]] AckLevel in_force() const;
@@ -30,6 +34,13 @@ class AckPolicy {
     // as many of those that are not lost as `ack_standbys` asks for have got to where this run
     // began.
     [[nodiscard]] bool kept() const;
+    // Takes over what another reading of the configuration says; false: nothing that concerns it.
+    // Where asks_other_answers(), no standby has answered yet, and nothing counts as kept before
+    // they have got to `captured`; the caller has seen to it that answers are held.
+    bool reconfigure(const GroupConfig& config, Lsn captured);
+    // Other standbys' answers, or more of them, than now.
+    [[nodiscard]] bool asks_other_answers(const GroupConfig& config) const;
+    [[nodiscard]] AckLevel level() const { return level_; }
     [[nodiscard]] bool waits() const { return level_ != AckLevel::local && !peers_.empty(); }
     [[nodiscard]] std::uint32_t needed() const { return needed_; }
 
@@ -39,12 +50,17 @@ class AckPolicy {
         std::chrono::nanoseconds progress{0};
         bool lost = false;
         bool caught_up = false;
+        bool heard = false;        // it has answered at all
+        std::optional<Lsn> joins;  // lost, and answers wait for it again: it has to get there
+        std::chrono::nanoseconds joined{0};
     };
+    [[nodiscard]] std::uint32_t needed_by(const GroupConfig& config) const;
     AckLevel level_;
     LossPolicy loss_;
     std::chrono::nanoseconds timeout_;
     std::uint32_t needed_;
     Lsn begun_;
+    std::optional<Lsn> looked_;  // captured, when recovered() looked last
     std::map<std::string, Peer> peers_;
 };
 

@@ -24,9 +24,10 @@ class Group {
     void stop(std::function<void()> done);
     void on_link(std::unique_ptr<Link> link, const wire::Hello& hello);
     void run(const wire::AdminRequest& request, AdminAnswer answer);
-    // The configuration's retention limits are others now.
-    void set_limits() {
+    // The configuration's live keys are others now.
+    void reconfigure() {
         if (standby_) standby_->set_limits();
+        if (primary_) primary_->reconfigure();
     }
     [[nodiscard]] Value status() const;
     [[nodiscard]] const std::string& name() const { return context_.group->name; }

@@ -63,7 +63,7 @@ void help() {
         "  --check        checks the configuration and what the node needs from disk, and exits\n"
         "  --version      says which version this is, and exits\n\n"
         "SIGTERM and SIGINT stop it cleanly, SIGHUP reads the certificates again and\n"
-        "takes over the retention limits of the configuration.");
+        "takes over what the configuration says of ack, limits and times.");
 }
 
 int fail(const everstep::Status& status) {

@@ -146,11 +146,11 @@ void Node::reload_config() {
         return;
     }
     const Reload change = take_over(config_, *read);
-    for (const Reload::Limit& limit : change.limits) {
-        if (!groups_.contains(limit.group)) continue;  // this node is no member
-        groups_.at(limit.group)->set_limits();
-        events_.add(limit.group, "reload", limit.text);
+    for (const Reload::Key& key : change.taken) {
+        if (!groups_.contains(key.group)) continue;  // this node is no member
+        events_.add(key.group, "reload", key.text);
     }
+    for (auto& [name, group] : groups_) group->reconfigure();
     for (const std::string& key : change.restart)
         events_.add("", "reload", key + " has changed: it needs a restart");
     forget_removed(change.removed);

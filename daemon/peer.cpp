@@ -64,11 +64,21 @@ void Peer::connected(Result<net::StreamPtr> stream) {
     events.keepalive = [this] { return keepalive(); };
     events.times = &context_.group->keepalive;
     link_->start(std::move(events));
+    say_hello();
+}
+
+void Peer::say_hello() {
+    if (!link_) return;
     wire::Hello hello;
     hello.node = context_.node;
     hello.node_id = context_.node_id;
     hello.group = events_.own_state();
     link_->send(hello);
+}
+
+std::string Peer::difference() const {
+    if (!greeted_ || !state_) return {};
+    return first_difference(events_.own_state().configuration, state_->configuration);
 }
 
 Status Peer::greeted(const wire::Control& message) {
@@ -97,6 +107,13 @@ Status Peer::greeted(const wire::Control& message) {
 
 void Peer::start_session(LinkEvents events) {
     told_.clear();
+    events.on_control = [this, then = std::move(events.on_control)](const wire::Control& message) {
+        const auto* hello = std::get_if<wire::Hello>(&message);
+        if (hello == nullptr) return then(message);
+        if (hello->group) state_->configuration = hello->group->configuration;
+        events_.on_reconfigured();
+        return Status();
+    };
     events.keepalive = [this] { return keepalive(); };
     events.times = &context_.group->keepalive;
     events.on_closed = [this](const Status& status) { ended(status); };

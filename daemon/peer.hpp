@@ -16,6 +16,7 @@ struct PeerEvents {
     std::function<wire::GroupState()> own_state;
     std::function<void()> on_greeted;  // state() is fresh; take the link over by start_session()
     std::function<void(const Status&)> on_ended;
+    std::function<void()> on_reconfigured;  // its configuration is another one, within a session
     std::function<wire::Keepalive()> keepalive;
 };
 
@@ -28,6 +29,9 @@ class Peer {
     void refuse(const Status& why);  // ends the link and says why in the status; dials again later
     void set_paused(bool paused);
     void start_session(LinkEvents events);  // keepalive and on_closed are filled in
+    void say_hello();                       // again, to a peer with a session: what has changed
+    // Of the two configurations, since the greeting; empty: none. The next session is refused.
+    [[nodiscard]] std::string difference() const;
     [[nodiscard]] Link* link() { return greeted_ ? link_.get() : nullptr; }
     [[nodiscard]] const std::string& name() const { return name_; }
     [[nodiscard]] const std::optional<wire::GroupState>& state() const { return state_; }

@@ -248,6 +248,13 @@ void Pipeline::release(Lsn acknowledged) {
     });
 }
 
+void Pipeline::hold_answers(std::function<void(Lsn)> done) {
+    loop_.post([this, done = std::move(done)] {
+        capture_->gate().hold_all();
+        node_.post([done, newest = capture_->newest()] { done(newest); });
+    });
+}
+
 void Pipeline::set_seal_every_batch(bool every) {
     loop_.post([this, every] { capture_->set_seal_every_batch(every); });
 }

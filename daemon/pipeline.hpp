@@ -79,6 +79,9 @@ class Pipeline {
     // together, for it wakes the node's loop.
     void set_eager(bool eager);
     void release(Lsn acknowledged);  // what `ack` waits for has been answered up to here
+    // No answer leaves before it is released anew, whatever was released before. `done`: the newest
+    // LSN by then.
+    void hold_answers(std::function<void(Lsn)> done);
     void set_seal_every_batch(bool every);
     void put_mark(const MarkBody& mark, std::function<void(const journal::Tip&)> done);
     // Seals; the next frame names a gap. `done`: what it will continue.

@@ -49,6 +49,7 @@ Primary::Primary(GroupContext& context, standby::Standby* store, PrimaryEvents e
             if (puller_ && pulling_from_ == name) puller_->link_lost(why);
             end_session(standings_[name]);
         };
+        peer_events.on_reconfigured = [this, name] { tell_difference(standings_[name]); };
         peer_events.keepalive = [this] {
             wire::Keepalive alive;
             alive.step_clock_ns = step_now().time_since_epoch().count();
@@ -267,11 +268,7 @@ void Primary::session_moved(Standing& standing) {
     if (whole && std::exchange(standing.copying, false))
         context_.event("session",
                        name + ": streaming, the first copy is done" + copy_story(session));
-    if (whole) {
-        const Lsn position = context_.group->ack == AckLevel::received ? standing.acked.received
-                                                                       : standing.acked.durable;
-        ack_.answered(name, position, context_.clock->boot());
-    }
+    if (whole) answered(standing);
     drop_frames();
     tell_backlogs();
     release();
@@ -303,18 +300,6 @@ void Primary::newest_known(const journal::Tip& tip) {
     if (tip.seq > sealed_.seq) sealed_ = tip;
 }
 
-// Whether the standbys keep what is answered is durable before an answer leaves that depends on it:
-// the next start may trust them only then, and has to when it is so.
-bool Primary::record_kept() {
-    const bool kept = ack_.kept();
-    if (context_.record.ack_kept == kept) return true;
-    context_.record.ack_kept = kept;
-    context_.record.acked = Lsn();
-    if (save()) return true;
-    context_.record.ack_kept = !kept;
-    return false;
-}
-
 // Says once that it fails, however often it is tried.
 bool Primary::save() {
     const Status saved = context_.save();
@@ -327,48 +312,11 @@ bool Primary::save() {
     return saved.ok();
 }
 
-void Primary::release() {
-    if (state_ != State::serving || !pipeline_) return;
-    const Lsn upto = ack_.waits() ? ack_.released(pipeline_->captured()) : Lsn(UINT64_MAX);
-    if (upto <= released_ || !record_kept()) return;
-    released_ = upto;
-    pipeline_->release(upto);
-}
-
 void Primary::tick() {
     answer_marks();
     pump_copies();
     verify_.tick();
-    if (!ack_.waits() || !pipeline_) return;
-    const auto now = context_.clock->boot();
-    const Lsn captured = pipeline_->captured();
-    for (const std::string& name : ack_.overdue(captured, now)) {
-        const Lsn since = standings_[name].acked.durable + 1;
-        std::optional<Lsn>& behind = context_.record.peers[name].behind_since;
-        behind = since;
-        if (!save()) {  // before the first write that is acknowledged without it
-            behind.reset();
-            continue;
-        }
-        ack_.confirm_lost(name);
-        context_.event(
-            "alarm-ack",
-            fmt::format("{} has not answered for {} ms: behind since step {}; writes are "
-                        "acknowledged without it",
-                        name, context_.group->standby_timeout.count(), since.value()));
-    }
-    for (const std::string& name : ack_.recovered(captured)) {
-        std::optional<Lsn>& behind = context_.record.peers[name].behind_since;
-        const std::optional<Lsn> before = std::exchange(behind, std::nullopt);
-        if (!save()) {
-            behind = before;
-            continue;
-        }
-        ack_.confirm_recovered(name, now);
-        context_.event("ack", fmt::format("{} has caught up; `ack` in force: {}", name,
-                                          ack_name(ack_.in_force())));
-    }
-    release();
+    if (ack_.waits() && pipeline_) count_standbys();
 }
 
 void Primary::set_paused(bool paused) {

@@ -53,6 +53,7 @@ class Primary {
     [[nodiscard]] wire::GroupState group_state() const;
     [[nodiscard]] WallTime step_now() const;
     void set_paused(bool paused);
+    void reconfigure();  // the configuration's live keys are others now
     // What a node that dialled in says: a newer timeline ends this node's role.
     void heard(const wire::GroupState& state, const std::string& node);
     void put_mark(const MarkBody& mark, std::function<void(Result<Point>)> done);
@@ -97,8 +98,6 @@ class Primary {
     void end_session(Standing& standing);
     void say_who_listens();
     void session_moved(Standing& standing);
-    void release();
-    [[nodiscard]] bool record_kept();
     [[nodiscard]] bool save();
     void tick();
     void save_progress();
@@ -112,6 +111,13 @@ class Primary {
     void fail_marks();
     Standing* standing(const std::string& node);
     [[nodiscard]] SendActions send_actions(Standing& standing, Point from);
+    // answers (primary_ack.cpp)
+    void release();
+    [[nodiscard]] bool record_kept();
+    void answered(const Standing& standing);
+    void count_standbys();
+    void switch_ack(Lsn newest);
+    void tell_difference(Standing& standing);
     // what a copy may cost (primary_copy.cpp)
     [[nodiscard]] CopyOptions copy_options(wire::StartMode mode) const;
     void too_different(Peer& peer, const Status& why);

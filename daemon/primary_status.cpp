@@ -113,7 +113,9 @@ Value Primary::peer_status(const std::string& name, const Standing& standing) co
     Value value = Value::map();
     value.set("node", name);
     value.set("state", standing.peer->link_state());
-    value.set("why", standing.peer->why().empty() ? Value() : Value(standing.peer->why()));
+    const std::string differs = standing.peer->difference();
+    const std::string why = differs.empty() ? standing.peer->why() : differs_text(differs);
+    value.set("why", why.empty() ? Value() : Value(why));
     value.set("replica", state_name(standing.session.get(), standing.acked));
     value.set("received", standing.acked.received.value());
     value.set("durable", standing.acked.durable.value());

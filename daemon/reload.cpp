@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <map>
 
 namespace everstep::daemon {
@@ -10,7 +11,16 @@ namespace {
 
 using Keys = std::map<std::string, std::string>;  // key, value
 
-constexpr std::string_view kLimits = "history.";
+// Of a group; "x." stands for all of a table.
+constexpr std::array<std::string_view, 10> kLive = {
+    "ack",         "ack_standbys", "on_standby_loss", "standby_timeout", "start_wait",
+    "queue_bytes", "spool_bytes",  "rate_limit",      "keepalive.",      "history."};
+
+bool live(const std::string& key) {
+    return std::any_of(kLive.begin(), kLive.end(), [&](std::string_view one) {
+        return one.ends_with('.') ? key.starts_with(one) : key == one;
+    });
+}
 
 Keys keys_of(const NodeConfig& node) {
     return {{"address", node.address},
@@ -64,13 +74,23 @@ void tell(std::vector<std::string>& restart, const std::string& prefix,
 void take_group(GroupConfig& running, const GroupConfig& read, Reload& out) {
     const Keys before = keys_of(running);
     const Keys after = keys_of(read);
+    const bool same_standbys = running.standbys == read.standbys;  // whom `ack_standbys` counts
     for (const std::string& key : differences(before, after)) {
-        if (key.starts_with(kLimits))
-            out.limits.push_back(
+        if (live(key) && (same_standbys || key != "ack_standbys"))
+            out.taken.push_back(
                 {running.name, fmt::format("{}: {}, was {}", key, after.at(key), before.at(key))});
         else
             out.restart.push_back(fmt::format("group.{}.{}", running.name, key));
     }
+    running.ack = read.ack;
+    if (same_standbys) running.ack_standbys = read.ack_standbys;
+    running.on_standby_loss = read.on_standby_loss;
+    running.standby_timeout = read.standby_timeout;
+    running.start_wait = read.start_wait;
+    running.queue_bytes = read.queue_bytes;
+    running.spool_bytes = read.spool_bytes;
+    running.rate_limit = read.rate_limit;
+    running.keepalive = read.keepalive;
     running.keep_time = read.keep_time;
     running.keep_bytes = read.keep_bytes;
     running.reserve_bytes = read.reserve_bytes;

@@ -1,6 +1,6 @@
-// What another reading of the configuration changes for a node that runs (SIGHUP): the retention
-// limits of groups are taken over, nodes that are not there any more are trusted no longer,
-// everything else waits for a restart.
+// What another reading of the configuration changes for a node that runs (SIGHUP): what `ack` asks
+// for, the limits and the times of groups are taken over, nodes that are not there any more are
+// trusted no longer, everything else waits for a restart.
 // Thread: pure; the node's loop owns both configurations.
 #pragma once
 
@@ -12,11 +12,11 @@
 namespace everstep::daemon {
 
 struct Reload {
-    struct Limit {
+    struct Key {
         std::string group;
         std::string text;  // "history.keep_bytes: 2GiB, was 1GiB"
     };
-    std::vector<Limit> limits;         // taken over
+    std::vector<Key> taken;            // counts from now on
     std::vector<std::string> removed;  // nodes of what runs that the file does not have
     std::vector<std::string> restart;  // keys as in "group.db.ack": what runs has another value
 };

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "daemon/lineage.hpp"
+#include "daemon/stream_plan.hpp"
 #include "daemon/volume_files.hpp"
 
 namespace everstep::daemon {
@@ -78,6 +79,12 @@ journal::KeepLimits StandbyRole::keep_limits() const {
 
 void StandbyRole::set_limits() {
     if (standby_) standby_->set_limits(keep_limits(), context_.group->reserve_bytes);
+    if (!link_ || !session_) return;
+    wire::Hello hello;
+    hello.node = context_.node;
+    hello.node_id = context_.node_id;
+    hello.group = group_state();
+    link_->send(hello);
 }
 
 // From here on the images change: after a kill -9 there is nothing to compare them with.
@@ -181,6 +188,7 @@ void StandbyRole::on_link(std::unique_ptr<Link> link, const wire::Hello& hello) 
         return;
     }
     primary_ = hello.node;
+    theirs_ = hello.group->configuration;
     takeovers_ = hello.group->takeovers;
     link_ = std::move(link);
     standby::ReceiveActions actions;
@@ -206,6 +214,10 @@ LinkEvents StandbyRole::link_events() {
     events.times = &context_.group->keepalive;
     events.on_control = [this](const wire::Control& message) -> Status {
         if (!session_) return {};
+        if (const auto* hello = std::get_if<wire::Hello>(&message)) {
+            if (hello->group) theirs_ = hello->group->configuration;
+            return {};
+        }
         if (const auto* alive = std::get_if<wire::Keepalive>(&message)) {
             captured_ = alive->captured;
             step_clock_ns_ = alive->step_clock_ns;
@@ -422,6 +434,9 @@ Value StandbyRole::status() const {
         Value peer = Value::map();
         peer.set("node", primary_);
         peer.set("state", primary_connected() ? "connected" : "connecting");
+        const std::string differs =
+            primary_connected() ? first_difference(context_.group->canonical(), theirs_) : "";
+        peer.set("why", differs.empty() ? Value() : Value(differs_text(differs)));
         peer.set("received", received.value());
         peer.set("durable", durable.value());
         peer.set("applied", applied.value());

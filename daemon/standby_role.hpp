@@ -63,9 +63,10 @@ class StandbyRole {
     std::unique_ptr<Link> link_;
     std::unique_ptr<standby::ReceiveSession> session_;
     std::string refused_;
-    std::string primary_;          // the node of the newest session
-    std::uint64_t takeovers_ = 0;  // that it knew of
-    bool began_ = false;           // the newest session has, and its end was not told
+    std::string primary_;                                      // the node of the newest session
+    std::uint64_t takeovers_ = 0;                              // that it knew of
+    std::vector<std::pair<std::string, std::string>> theirs_;  // its configuration, as said last
+    bool began_ = false;  // the newest session has, and its end was not told
     Status failed_;
     Lsn captured_;
     std::int64_t step_clock_ns_ = 0;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 
 #include "daemon/peer.hpp"
 #include "daemon/remote_reads.hpp"
@@ -27,6 +28,7 @@ struct Standing {
     FrameSeq droppable;       // it needs no frame up to here
     wire::Ack acked;          // of its newest session
     BacklogState backlog = BacklogState::queue;  // as it was told last
+    std::string differs;                         // of the configurations, as it was told last
 };
 
 }  // namespace everstep::daemon

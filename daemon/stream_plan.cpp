@@ -130,6 +130,11 @@ Result<StreamPlan> plan_stream(const StreamInput& input, const wire::GroupState&
     return plan;
 }
 
+std::string differs_text(const std::string& difference) {
+    return "the configurations differ since one was read again: " + difference +
+           "; this session goes on, the next one is refused until they are the same";
+}
+
 std::string first_difference(const std::vector<std::pair<std::string, std::string>>& here,
                              const std::vector<std::pair<std::string, std::string>>& there,
                              const Sides& sides) {

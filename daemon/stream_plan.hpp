@@ -41,5 +41,7 @@ struct Sides {
 [[nodiscard]] std::string first_difference(
     const std::vector<std::pair<std::string, std::string>>& here,
     const std::vector<std::pair<std::string, std::string>>& there, const Sides& sides = {});
+// What is told of it while a session that began before goes on.
+[[nodiscard]] std::string differs_text(const std::string& difference);
 
 }  // namespace everstep::daemon

@@ -33,6 +33,19 @@ TEST(AckGate, AnswersInLsnOrderAndNeverBeforeRelease) {
     EXPECT_EQ(answers.good.back(), 13U);
 }
 
+TEST(AckGate, WhatIsAnsweredBehindHoldAllIsReleasedAnew) {
+    AckGate gate;
+    Answers answers;
+    gate.release(Lsn(UINT64_MAX));  // `local`
+    gate.hold(Lsn(1), answers, 1);
+    gate.hold_all();
+    gate.hold(Lsn(1), answers, 2);  // a flush of what was answered before
+    gate.hold(Lsn(2), answers, 3);
+    EXPECT_EQ(answers.good, (std::vector<std::uint64_t>{1}));
+    gate.release(Lsn(1));
+    EXPECT_EQ(answers.good, (std::vector<std::uint64_t>{1, 2}));
+}
+
 TEST(AckGate, AFailedGateAnswersEverythingWithTheError) {
     AckGate gate;
     Answers answers;
@@ -82,12 +95,114 @@ TEST(AckPolicy, ALossCountsOnlyAfterItWasConfirmed) {
     policy.confirm_lost("b");
     EXPECT_EQ(policy.released(Lsn(3)), Lsn(3));
     EXPECT_EQ(policy.in_force(), AckLevel::local);
-    EXPECT_TRUE(policy.recovered(Lsn(3)).empty());
+    EXPECT_TRUE(policy.recovered(Lsn(3), 106s).empty());
     policy.answered("b", Lsn(3), 107s);
-    ASSERT_EQ(policy.recovered(Lsn(3)), std::vector<std::string>{"b"});
+    ASSERT_EQ(policy.recovered(Lsn(3), 107s), std::vector<std::string>{"b"});
     policy.confirm_recovered("b", 107s);
     EXPECT_EQ(policy.in_force(), AckLevel::durable);
     EXPECT_EQ(policy.released(Lsn(8)), Lsn(3));
+}
+
+// It is never quite at the newest step, and gets there all the same: answers wait for it again.
+TEST(AckPolicy, UnderWritesThatNeverPauseOneThatKeepsUpCountsAgain) {
+    AckPolicy policy(config(AckLevel::durable, LossPolicy::continue_alone), {"b"});
+    policy.confirm_lost("b");
+    std::uint64_t captured = 1000;
+    const auto look = [&](std::chrono::nanoseconds now) {
+        return policy.recovered(Lsn(captured), now);
+    };
+    policy.answered("b", Lsn(400), 1s);
+    EXPECT_TRUE(look(1s).empty());
+    EXPECT_EQ(policy.released(Lsn(captured)), Lsn(1000));  // far behind: nobody waits for it
+    policy.answered("b", Lsn(990), 2s);
+    captured = 1100;
+    EXPECT_TRUE(look(2s).empty());
+    EXPECT_EQ(policy.released(Lsn(captured)), Lsn(1100));
+    policy.answered("b", Lsn(1150), 3s);
+    captured = 1160;
+    EXPECT_TRUE(look(3s).empty());  // it has what was there at the last look: it joins
+    EXPECT_EQ(policy.in_force(), AckLevel::local);
+    EXPECT_FALSE(policy.kept());
+    captured = 1200;
+    EXPECT_EQ(policy.released(Lsn(captured)), Lsn(1150));
+    policy.answered("b", Lsn(1160), 4s);
+    captured = 1250;
+    EXPECT_EQ(look(4s), std::vector<std::string>{"b"});
+    policy.confirm_recovered("b", 4s);
+    EXPECT_EQ(policy.in_force(), AckLevel::durable);
+    EXPECT_TRUE(policy.kept());
+    EXPECT_EQ(policy.released(Lsn(captured)), Lsn(1160));
+}
+
+TEST(AckPolicy, OneThatIsLostAndHasNotAnsweredIsNotWaitedFor) {
+    AckPolicy policy(config(AckLevel::durable, LossPolicy::continue_alone), {"b"});
+    policy.recorded_lost("b");
+    EXPECT_TRUE(policy.recovered(Lsn(0), 1s).empty());
+    EXPECT_TRUE(policy.recovered(Lsn(7), 1s).empty());
+    EXPECT_EQ(policy.released(Lsn(7)), Lsn(7));
+}
+
+TEST(AckPolicy, OneThatFallsBehindAgainWhileItIsWaitedForHoldsAnswersNoLongerThanItsTimeout) {
+    AckPolicy policy(config(AckLevel::durable, LossPolicy::continue_alone), {"b"});
+    policy.confirm_lost("b");
+    EXPECT_TRUE(policy.recovered(Lsn(10), 1s).empty());
+    policy.answered("b", Lsn(10), 2s);
+    EXPECT_TRUE(policy.recovered(Lsn(20), 2s).empty());
+    EXPECT_EQ(policy.released(Lsn(30)), Lsn(10));
+    EXPECT_TRUE(policy.recovered(Lsn(30), 6s).empty());
+    EXPECT_EQ(policy.released(Lsn(30)), Lsn(10));
+    EXPECT_TRUE(policy.recovered(Lsn(30), 8s).empty());
+    EXPECT_EQ(policy.released(Lsn(30)), Lsn(30));
+}
+
+TEST(AckPolicy, OtherAnswersAreAskedForAnewAndKeepNothingBeforeTheyHaveCome) {
+    AckPolicy policy(config(AckLevel::received, LossPolicy::continue_alone), {"b"});
+    policy.answered("b", Lsn(50), 1s);  // received
+    EXPECT_EQ(policy.released(Lsn(60)), Lsn(50));
+    const GroupConfig durable = config(AckLevel::durable, LossPolicy::continue_alone);
+    EXPECT_TRUE(policy.asks_other_answers(durable));
+    EXPECT_TRUE(policy.reconfigure(durable, Lsn(60)));
+    EXPECT_EQ(policy.released(Lsn(60)), Lsn(0));  // what was received is not durable
+    policy.answered("b", Lsn(40), 2s);
+    EXPECT_EQ(policy.released(Lsn(60)), Lsn(40));
+    EXPECT_FALSE(policy.kept());
+    policy.answered("b", Lsn(60), 3s);
+    EXPECT_TRUE(policy.kept());
+    EXPECT_FALSE(policy.reconfigure(durable, Lsn(70)));
+    EXPECT_TRUE(policy.kept());
+}
+
+TEST(AckPolicy, MoreStandbysAreAskedForAnewToo) {
+    AckPolicy policy(config(AckLevel::durable, LossPolicy::continue_alone, 1), {"b", "c"});
+    policy.answered("b", Lsn(9), 1s);
+    EXPECT_TRUE(policy.kept());
+    EXPECT_TRUE(policy.reconfigure(config(AckLevel::durable, LossPolicy::continue_alone), Lsn(9)));
+    policy.answered("b", Lsn(9), 1s);
+    EXPECT_FALSE(policy.kept());
+    EXPECT_EQ(policy.released(Lsn(9)), Lsn(0));
+    policy.answered("c", Lsn(9), 1s);
+    EXPECT_TRUE(policy.kept());
+}
+
+TEST(AckPolicy, ATimeoutThatChangesAsksForNothingAnew) {
+    AckPolicy policy(config(AckLevel::durable, LossPolicy::continue_alone), {"b"});
+    policy.answered("b", Lsn(9), 1s);
+    GroupConfig longer = config(AckLevel::durable, LossPolicy::continue_alone);
+    longer.standby_timeout = 60000ms;
+    EXPECT_FALSE(policy.asks_other_answers(longer));
+    EXPECT_TRUE(policy.reconfigure(longer, Lsn(12)));
+    EXPECT_EQ(policy.released(Lsn(12)), Lsn(9));
+    EXPECT_TRUE(policy.kept());
+    EXPECT_TRUE(policy.overdue(Lsn(12), 50s).empty());
+    EXPECT_EQ(policy.overdue(Lsn(12), 62s), std::vector<std::string>{"b"});
+}
+
+TEST(AckPolicy, OneThatIsLostStaysLostOverASwitch) {
+    AckPolicy policy(config(AckLevel::durable, LossPolicy::continue_alone), {"b"});
+    policy.confirm_lost("b");
+    EXPECT_TRUE(policy.reconfigure(config(AckLevel::received, LossPolicy::stall), Lsn(5)));
+    EXPECT_EQ(policy.in_force(), AckLevel::local);
+    EXPECT_EQ(policy.released(Lsn(9)), Lsn(9));
 }
 
 TEST(AckPolicy, AStartGivesAStandbyItsWholeTimeout) {

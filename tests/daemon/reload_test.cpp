@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "tests/base/config_text.hpp"
 
 namespace everstep::daemon {
@@ -30,7 +32,7 @@ class ReloadTest : public testing::Test {
 
 TEST_F(ReloadTest, TheSameConfigurationChangesNothing) {
     const Reload same = take_over(running, config_of(test::kGoodConfig));
-    EXPECT_TRUE(same.limits.empty());
+    EXPECT_TRUE(same.taken.empty());
     EXPECT_TRUE(same.restart.empty());
 }
 
@@ -40,13 +42,63 @@ TEST_F(ReloadTest, RetentionLimitsAreTakenOverInPlace) {
         reload("keep_time = \"24h\", keep_bytes = \"100GiB\", reserve_bytes = \"2GiB\"",
                "keep_time = \"2h\", reserve_bytes = \"1GiB\"");
     EXPECT_TRUE(change.restart.empty());
-    ASSERT_EQ(change.limits.size(), 3U);
-    EXPECT_EQ(change.limits[0].group, "db");
-    EXPECT_EQ(change.limits[2].text, "history.reserve_bytes: 1GiB, was 2GiB");
+    ASSERT_EQ(change.taken.size(), 3U);
+    EXPECT_EQ(change.taken[0].group, "db");
+    EXPECT_EQ(change.taken[2].text, "history.reserve_bytes: 1GiB, was 2GiB");
     ASSERT_EQ(running.group("db"), group);
     EXPECT_EQ(group->keep_time, std::chrono::hours(2));
     EXPECT_EQ(group->keep_bytes, ByteCount(0));
     EXPECT_EQ(group->reserve_bytes, ByteCount(1ULL << 30));
+}
+
+TEST_F(ReloadTest, WhatAckAsksForAndTheLimitsOfTheLinkAreTakenOver) {
+    const Reload change = reload(
+        "ack = \"durable\"\nack_standbys = 1\non_standby_loss = \"stall\"\n"
+        "standby_timeout = \"250ms\"\nstart_wait = \"2s\"\nqueue_bytes = \"128MiB\"\n",
+        "ack = \"received\"\nstandby_timeout = \"3s\"\nstart_wait = \"1s\"\n"
+        "queue_bytes = \"1MiB\"\nspool_bytes = \"2MiB\"\nrate_limit = \"4MiB\"\n"
+        "keepalive = { interval = \"500ms\", timeout = \"4s\" }\n");
+    EXPECT_TRUE(change.restart.empty());
+    std::vector<std::string> told;
+    for (const Reload::Key& key : change.taken) told.push_back(key.text);
+    EXPECT_EQ(told,
+              (std::vector<std::string>{
+                  "ack: received, was durable", "ack_standbys: all, was 1",
+                  "keepalive.interval: 500ms, was 1000ms", "keepalive.timeout: 4000ms, was 10000ms",
+                  "on_standby_loss: continue, was stall", "queue_bytes: 1MiB, was 128MiB",
+                  "rate_limit: 4MiB, was 0B", "spool_bytes: 2MiB, was 8GiB",
+                  "standby_timeout: 3000ms, was 250ms", "start_wait: 1000ms, was 2000ms"}));
+    const GroupConfig& group = *running.group("db");
+    EXPECT_EQ(group.ack, AckLevel::received);
+    EXPECT_EQ(group.ack_standbys, 0U);
+    EXPECT_EQ(group.on_standby_loss, LossPolicy::continue_alone);
+    EXPECT_EQ(group.standby_timeout, std::chrono::seconds(3));
+    EXPECT_EQ(group.queue_bytes, ByteCount(1U << 20));
+    EXPECT_EQ(group.spool_bytes, ByteCount(2U << 20));
+    EXPECT_EQ(group.rate_limit, ByteCount(4U << 20));
+    EXPECT_EQ(group.keepalive.timeout, std::chrono::seconds(4));
+    EXPECT_TRUE(take_over(running, running).taken.empty());
+}
+
+// It counts standbys, and which ones there are needs a restart.
+TEST_F(ReloadTest, AckStandbysWaitsForTheStandbysThatItIsOf) {
+    const std::string gamma =
+        "[[node]]\nname = \"gamma\"\naddress = \"10.0.0.3:7801\"\nstate = \"/g\"\n"
+        "certificate = \"g.crt\"\nkey = \"g.key\"\n[[group]]";
+    std::string text = with(std::string(test::kGoodConfig), "[[group]]", gamma);
+    text = with(text, "[\"beta\"]", "[\"beta\", \"gamma\"]");
+    text = with(text, "ack_standbys = 1", "ack_standbys = 2");
+    text = with(text, "\nbeta  = { device = \"replica",
+                "\ngamma = { device = \"g0\", capture = "
+                "\"nbd\", listen = \"unix:g0\" }\nbeta  = { device = \"replica");
+    text = with(text, "\nbeta  = { device = \"wal",
+                "\ngamma = { device = \"g1\", capture = "
+                "\"nbd\", listen = \"unix:g1\" }\nbeta  = { device = \"wal");
+    const Reload told = take_over(running, config_of(text));
+    EXPECT_TRUE(told.taken.empty());
+    EXPECT_NE(std::find(told.restart.begin(), told.restart.end(), "group.db.ack_standbys"),
+              told.restart.end());
+    EXPECT_EQ(running.group("db")->ack_standbys, 1U);
 }
 
 TEST_F(ReloadTest, EverythingElseIsNamedAndStaysUntilItIsTheSameAgain) {
@@ -54,7 +106,6 @@ TEST_F(ReloadTest, EverythingElseIsNamedAndStaysUntilItIsTheSameAgain) {
         {{"pki/ca.crt", "pki/other.crt"}, "tls.ca"},
         {{"10.0.0.2:7801", "10.0.0.3:7801"}, "node.beta.address"},
         {{"127.0.0.1:9801", "127.0.0.1:9802"}, "node.alpha.metrics"},
-        {{"ack = \"durable\"", "ack = \"received\""}, "group.db.ack"},
         {{"segment_bytes = \"32MiB\"", "segment_bytes = \"64MiB\""}, "group.db.segment_bytes"},
         {{"size = \"10GiB\"", "size = \"20GiB\""}, "group.db.volume.data.size"},
         {{"device = \"wal.img\"", "device = \"w.img\""}, "group.db.volume.wal.beta.device"},
@@ -66,7 +117,7 @@ TEST_F(ReloadTest, EverythingElseIsNamedAndStaysUntilItIsTheSameAgain) {
     for (const auto& [change, key] : changes)
         for (int round = 0; round < 2; ++round) {
             const Reload told = reload(change.first, change.second);
-            EXPECT_TRUE(told.limits.empty()) << key;
+            EXPECT_TRUE(told.taken.empty()) << key;
             ASSERT_EQ(told.restart.size(), 1U) << key;
             EXPECT_EQ(told.restart[0], key);
         }

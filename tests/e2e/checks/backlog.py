@@ -3,6 +3,7 @@
 import glob
 import os
 import shutil
+import signal
 from contextlib import closing
 
 from checks.intent import equal, newest_gap, put
@@ -113,12 +114,18 @@ def queue_spool_gap_and_back(context):
 
 @check("backlog.the_spool_is_enough", 120)
 def the_spool_is_enough(context):
-    """What goes through the spool costs no order: streamed from it, told when it is empty again."""
-    with Scene(context, {"data": 8 << 20}, **{**TINY, "spool_bytes": "1GiB"}) as scene:
+    """What goes through the spool costs no order: streamed from it, told when it is empty again; limits by SIGHUP."""
+    with Scene(context, {"data": 8 << 20}, **TINY) as scene:
         scene.start()
+        scene.lab.group["spool_bytes"] = "1GiB"
+        scene.lab.write_config()
+        for node in (scene.alpha, scene.beta):
+            node.child.signal(signal.SIGHUP)
+            wait_for("the limit is taken over", lambda n=node: told(n, "reload", "spool_bytes: 1GiB, was 4MiB"))
         scene.write(20)
         scene.beta.kill9()
         write_until(scene, "more waits than the old spool holds", lambda: spooled(scene.alpha) > 5 << 20, 90)
+        require(scene.alpha.status()["backlog"]["spool_limit"] == 1 << 30, "the new limit is not in the status")
         scene.beta.start()
         listing = scene.settle()
         require(not listing.gaps, f"a gap though the spool had room: {listing.gaps}")
