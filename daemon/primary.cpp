@@ -58,6 +58,7 @@ Primary::Primary(GroupContext& context, standby::Standby* store, PrimaryEvents e
             return alive;
         };
         standings_[name].peer = std::make_unique<Peer>(context_, name, std::move(peer_events));
+        standings_[name].rate.set(context_.group->rate_limit);
         if (context_.record.peers[name].behind_since) ack_.recorded_lost(name);
     }
 }
@@ -78,11 +79,15 @@ SendActions Primary::send_actions(Standing& standing, Point from) {
     actions.send = [peer](const wire::Control& message) {
         if (peer->link() != nullptr) peer->link()->send(message);
     };
-    actions.send_frame = [peer](const FramePtr& frame) {
-        if (peer->link() != nullptr) peer->link()->send_frame(frame);
+    actions.send_frame = [this, peer, &standing](const FramePtr& frame) {
+        if (peer->link() == nullptr) return;
+        standing.rate.sent(frame->bytes().size(), context_.clock->boot());
+        peer->link()->send_frame(frame);
     };
-    actions.queued_bytes = [peer] {
-        return peer->link() == nullptr ? SIZE_MAX : peer->link()->queued_bytes();
+    // What `rate_limit` holds back looks like a network that takes nothing.
+    actions.queued_bytes = [this, peer, &standing] {
+        const bool held = !standing.rate.may_send(context_.clock->boot());
+        return held || peer->link() == nullptr ? SIZE_MAX : peer->link()->queued_bytes();
     };
     actions.find_holes = [this](const ResyncExtent& extent, auto done) {
         pipeline_->find_holes(extent, std::move(done));
@@ -316,6 +321,9 @@ void Primary::tick() {
     answer_marks();
     pump_copies();
     verify_.tick();
+    for (auto& [name, standing] : standings_) {
+        if (standing.session && standing.rate.limits()) standing.session->pump();
+    }
     if (ack_.waits() && pipeline_) count_standbys();
 }
 

@@ -73,6 +73,7 @@ void Primary::reconfigure() {
     const GroupConfig& group = *context_.group;
     backlog_.set_limits(group.queue_bytes, group.spool_bytes);
     for (auto& [name, standing] : standings_) {
+        standing.rate.set(group.rate_limit);
         if (!standing.session) continue;
         standing.peer->say_hello();
         tell_difference(standing);

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "daemon/peer.hpp"
+#include "daemon/rate_limit.hpp"
 #include "daemon/remote_reads.hpp"
 #include "daemon/send.hpp"
 
@@ -28,7 +29,8 @@ struct Standing {
     FrameSeq droppable;       // it needs no frame up to here
     wire::Ack acked;          // of its newest session
     BacklogState backlog = BacklogState::queue;  // as it was told last
-    std::string differs;                         // of the configurations, as it was told last
+    RateLimit rate;
+    std::string differs;  // of the configurations, as it was told last
 };
 
 }  // namespace everstep::daemon

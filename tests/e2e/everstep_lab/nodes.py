@@ -203,7 +203,8 @@ class Lab:
                       f'key = "pki/{node.name}.key"', ""]
         lines += ["[[group]]", f'name = "{GROUP}"', 'primary = "alpha"', f"standbys = {json.dumps(self.standbys)}"]
         for key, value in self.group.items():
-            lines.append(f"{key} = {value if isinstance(value, int) else json.dumps(value)}")
+            table = isinstance(value, str) and value.startswith("{")
+            lines.append(f"{key} = {value if isinstance(value, int) or table else json.dumps(value)}")
         for name, size in self.volumes.items():
             lines += ["", "[[group.volume]]", f'name = "{name}"', f'size = "{size}B"']
             for node in self.nodes.values():
