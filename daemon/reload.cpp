@@ -12,9 +12,10 @@ namespace {
 using Keys = std::map<std::string, std::string>;  // key, value
 
 // Of a group; "x." stands for all of a table.
-constexpr std::array<std::string_view, 10> kLive = {
+constexpr std::array<std::string_view, 12> kLive = {
     "ack",         "ack_standbys", "on_standby_loss", "standby_timeout", "start_wait",
-    "queue_bytes", "spool_bytes",  "rate_limit",      "keepalive.",      "history."};
+    "queue_bytes", "spool_bytes",  "rate_limit",      "keepalive.",      "sync_rate",
+    "max_resync",  "history."};
 
 bool live(const std::string& key) {
     return std::any_of(kLive.begin(), kLive.end(), [&](std::string_view one) {
@@ -91,6 +92,8 @@ void take_group(GroupConfig& running, const GroupConfig& read, Reload& out) {
     running.spool_bytes = read.spool_bytes;
     running.rate_limit = read.rate_limit;
     running.keepalive = read.keepalive;
+    running.sync_rate = read.sync_rate;
+    running.max_resync = read.max_resync;
     running.keep_time = read.keep_time;
     running.keep_bytes = read.keep_bytes;
     running.reserve_bytes = read.reserve_bytes;
