@@ -44,6 +44,8 @@ Status make_image(GroupContext& context, const VolumeConfig& volume, const std::
     if (!file.ok()) return file.status().with_context("volume " + volume.name);
     EVERSTEP_TRY((*file)->resize(*volume.size));
     EVERSTEP_TRY((*file)->sync());
+    // Its name, too: after a power cut an image without a name is gone.
+    EVERSTEP_TRY(context.files->sync_directory(path.substr(0, path.rfind('/'))));
     context.event("volume", fmt::format("made {} for volume {}, {}", path, volume.name,
                                         format_byte_count(*volume.size)));
     return {};
