@@ -39,7 +39,7 @@ class InPlace {
     // What stands before (newer than) a step.
     bool before(Lsn step, const EachValue& each) {
         while (!gaps_.empty() && end_of(gaps_.back()) > step) {
-            if (!each(gap_line_value(gaps_.back()))) return false;
+            if (!each(gap_line_value(gaps_.back(), naming_))) return false;
             gaps_.pop_back();
         }
         while (!thinned_.empty() && thinned_.back().to.lsn > step) {

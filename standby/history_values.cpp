@@ -1,5 +1,7 @@
 #include "standby/history_values.hpp"
 
+#include <algorithm>
+
 #include "standby/time_text.hpp"
 #include "standby/time_travel.hpp"
 
@@ -45,9 +47,14 @@ Value mark_value(const journal::Mark& mark, const Naming& naming) {
     return value;
 }
 
-Value gap_line_value(const journal::Gap& gap) {
+Value gap_line_value(const journal::Gap& gap, const Naming& naming) {
     Value value = gap_value(gap);
     value.set("kind", gap.batch ? "batch" : "gap");
+    Value extents = Value::list();
+    const std::size_t shown = std::min(gap.extents.size(), kGapExtentsShown);
+    for (std::size_t i = 0; i < shown; ++i) extents.push(extent_value(gap.extents[i], naming));
+    value.set("extents", std::move(extents));
+    value.set("extent_count", static_cast<std::uint64_t>(gap.extents.size()));
     return value;
 }
 

@@ -17,7 +17,9 @@ struct Naming {  // numbers and names that a step's object needs
 
 [[nodiscard]] Value step_value(const journal::StepInfo& step, const Naming& naming);
 [[nodiscard]] Value mark_value(const journal::Mark& mark, const Naming& naming);
-[[nodiscard]] Value gap_line_value(const journal::Gap& gap);  // as it stands in a log: with "kind"
+// As it stands in a log: with "kind", how many extents it has, and the first kGapExtentsShown.
+inline constexpr std::size_t kGapExtentsShown = 100;
+[[nodiscard]] Value gap_line_value(const journal::Gap& gap, const Naming& naming);
 [[nodiscard]] Value thinned_value(const journal::Thinned& thinned);
 [[nodiscard]] Value extent_value(const journal::GapExtent& extent, const Naming& naming);
 [[nodiscard]] Value finding_value(const journal::Finding& finding, const Naming& naming);

@@ -1,6 +1,7 @@
 #include "common/net/address.hpp"
 
 #include <gtest/gtest.h>
+#include <netinet/tcp.h>
 
 namespace everstep::net {
 namespace {
@@ -34,6 +35,23 @@ TEST(AddressTest, NumbersNeedNoResolver) {
     EXPECT_EQ(to_text(v6[0]), "[::1]:7600");
     EXPECT_EQ(to_text(numeric_addresses(*parse_address("127.0.0.1:80")).at(0)), "127.0.0.1:80");
     EXPECT_TRUE(numeric_addresses(*parse_address("localhost:80")).empty());
+}
+
+TEST(AddressTest, TheKernelGivesUpALinkAsWellAndNoClient) {
+    const auto link = make_socket(AF_INET);
+    const auto client = make_socket(AF_INET);
+    ASSERT_TRUE(link.ok() && client.ok());
+    tune(link->get(), AF_INET);
+    tune_link(link->get());
+    tune(client->get(), AF_INET);
+    const auto timeout_ms = [](int fd) {
+        int value = -1;
+        socklen_t size = sizeof value;
+        EXPECT_EQ(::getsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &value, &size), 0);
+        return value;
+    };
+    EXPECT_EQ(timeout_ms(link->get()), 60000);
+    EXPECT_EQ(timeout_ms(client->get()), 0);
 }
 
 }  // namespace

@@ -203,6 +203,8 @@ TEST_F(Commands, GapsStandInPlace) {
         EXPECT_EQ(log.list[i].at("from").number(), from.lsn.value());
         EXPECT_EQ(log.list[i].at("to").number(), to.value());
         EXPECT_EQ(log.list[i].at("reason").text(), "lost order");
+        EXPECT_NE(log.list[i].at("extents").as_list(), nullptr);
+        EXPECT_EQ(log.list[i].at("extent_count").number(), 0U);
         EXPECT_EQ(log.list[i - 1].at("lsn").number(), to.value());
         EXPECT_EQ(log.list[i - 1].at("kind").text(), "sync");
     }

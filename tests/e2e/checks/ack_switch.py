@@ -59,6 +59,20 @@ def switched_under_load(context):
         take_over_at(scene)
 
 
+@check("ack.received_survives_the_primary", 120)
+def received_survives(context):
+    """`received` under load: what was acknowledged is there when the primary dies and the standby lives."""
+    with Scene(context, ack="received") as scene:
+        scene.start()
+        work = scene.workload(4, 8)
+        work.start(reconnect=True)
+        wait_for("writes flow", lambda: scene.oplog.completed() > 300 or work.trouble, 30)
+        require(scene.alpha.status()["ack_in_force"] == "received", "`received` is not in force")
+        scene.alpha.kill9()
+        work.stop()
+        take_over_at(scene)
+
+
 @check("ack.is_switched_to_an_absent_standby", 120)
 def absent_standby(context):
     """To `durable` while the standby is away: behind since, durably, then on; with `stall` answers wait for it."""

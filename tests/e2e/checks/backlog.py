@@ -105,11 +105,13 @@ def queue_spool_gap_and_back(context):
         settle_behind_gap(scene)
         gap = gap_of(scene, "the backlog is full")
         require(gap["from"] < gap["to"] and gap["bytes"] > 0, f"the gap's ends and bytes: {gap}")
+        require(gap["extent_count"] == len(gap["extents"]) > 0 and gap["extents"][0]["volume"] == "data",
+                f"the gap's extents: {gap}")
         wait_for("back to streaming is told", lambda: told(scene.alpha, "backlog", "beta", "in order again"), 10)
         streams_on(scene)
         scene.beta.term()
         extents, _ = newest_gap(scene.beta)
-        require(extents, "the gap's record has no extents")
+        require(len(extents) == gap["extent_count"], f"{len(extents)} extents in the record, {gap}")
 
 
 @check("backlog.the_spool_is_enough", 120)
