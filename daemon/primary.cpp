@@ -324,7 +324,7 @@ void Primary::tick() {
     for (auto& [name, standing] : standings_) {
         if (standing.session && standing.rate.limits()) standing.session->pump();
     }
-    if (ack_.waits() && pipeline_) count_standbys();
+    if (pipeline_) count_standbys();
 }
 
 void Primary::set_paused(bool paused) {
@@ -382,6 +382,7 @@ void Primary::drain(std::chrono::nanoseconds deadline, std::function<void()> don
     for (auto& [name, standing] : standings_) {
         if (backlog_.empty()) break;  // nobody lacks anything
         if (!standing.session || !context_.record.peers[name].compare.empty()) continue;
+        standing.session->pump();  // what `rate_limit` held back
         waiting = waiting || standing.acked.durable < sealed_.point.lsn ||
                   standing.droppable < sealed_.seq;
     }

@@ -90,10 +90,12 @@ void Primary::let_go(Standing& standing, const std::string& reason) {
     standing.lost_order = true;
     standing.backlog = BacklogState::gap;
     context_.record.peers[name].compare = reason;
-    context_.event("alarm-gap",
-                   fmt::format("{}: order is lost behind step {}: {}; {} bytes waited for it. It "
-                               "comes back by a resync",
-                               name, standing.acked.durable.value(), reason, waited));
+    const bool known = !standing.acked.timeline.nil();  // has it answered in this run
+    const std::string where =
+        known ? fmt::format(" behind step {}", standing.acked.durable.value()) : "";
+    context_.event("alarm-gap", fmt::format("{}: order is lost{}: {}; {} bytes waited for it. It "
+                                            "comes back by a resync",
+                                            name, where, reason, waited));
     if (standing.session) send_actions(standing, Point()).fail(Status(ErrorCode::closed, reason));
 }
 
