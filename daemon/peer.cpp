@@ -136,7 +136,12 @@ void Peer::ended(const Status& status) {
     why_ = status.message();
     if (told_ != why_) {
         told_ = why_;
-        context_.event(refused_ ? "alarm-refused" : "link", link_story(name_, status));
+        // What one side cannot believe of the other is no matter of the network.
+        const bool false_peer = status.code() == ErrorCode::corrupt;
+        context_.event(refused_     ? "alarm-refused"
+                       : false_peer ? "alarm-link"
+                                    : "link",
+                       link_story(name_, status));
     }
     const auto after = refused_                   ? std::chrono::milliseconds(kRetryRefused)
                        : greeted_ && link_->cut() ? kRetryCut

@@ -95,7 +95,8 @@ def edited_stream(context, edit, alarm):
             wait_for("the next frame", lambda before=frames: editor.frames > before, 20)
         if alarm == "wanted":
             put(scene)  # what is missing is missed behind it
-        wait_for(f"an alarm says '{alarm}'", lambda: said(lab.beta, "alarm-link", alarm), 20)
+        for node in (lab.beta, lab.alpha):
+            wait_for(f"an alarm of {node.name} says '{alarm}'", lambda n=node: said(n, "alarm-link", alarm), 20)
         put(scene, 4)
         lab.wait_caught_up()
         require(read_file(lab.alpha.device()) == read_file(lab.beta.device()), "the pair is not equal")
