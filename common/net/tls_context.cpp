@@ -34,6 +34,10 @@ namespace {
 TlsContext::TlsContext() : impl_(std::make_unique<Impl>()) {}
 TlsContext::~TlsContext() = default;
 
+void change_keys_after(TlsContext& context, std::uint64_t bytes) {
+    context.impl().bytes_under_key_max = bytes;
+}
+
 Result<std::shared_ptr<TlsContext>> TlsContext::make(const TlsOptions& options) {
     std::shared_ptr<TlsContext> made(new TlsContext());
     SSL_CTX* context = SSL_CTX_new(TLS_method());

@@ -11,10 +11,6 @@
 namespace everstep::net {
 namespace {
 
-// AES-GCM keys wear out after 2^24.5 records (RFC 8446 5.5): 370 GiB of full ones. A link lives
-// longer than that.
-constexpr std::uint64_t kBytesUnderKeyMax = 16ULL << 30;
-
 [[nodiscard]] std::string quoted(const std::vector<std::string>& names) {
     std::string text;
     for (const std::string& name : names) text += (text.empty() ? "'" : ", '") + name + "'";
@@ -76,6 +72,7 @@ Result<std::unique_ptr<TlsSession>> TlsSession::make(TlsContext& context, TlsRol
     BIO* bio = ssl ? BIO_new(TlsBio::method()) : nullptr;
     if (bio == nullptr) return Status(ErrorCode::internal, "TLS: " + last_tls_words());
     std::unique_ptr<TlsSession> session(new TlsSession(std::move(ssl), role, std::move(names)));
+    session->bytes_under_key_max_ = context.impl().bytes_under_key_max;
     BIO_set_data(bio, session.get());
     BIO_set_init(bio, 1);
     SSL_set_bio(session->ssl_.get(), bio, bio);
@@ -198,7 +195,7 @@ TlsSession::Plain TlsSession::decrypt(Bytes cipher, MutableBytes to) {
 Status TlsSession::encrypt(Bytes plain) {
     ERR_clear_error();
     bytes_under_key_ += plain.size();
-    if (bytes_under_key_ > kBytesUnderKeyMax) {
+    if (bytes_under_key_ > bytes_under_key_max_) {
         bytes_under_key_ = plain.size();
         SSL_key_update(ssl_.get(), SSL_KEY_UPDATE_NOT_REQUESTED);
     }

@@ -17,6 +17,7 @@
 #include "common/base/status.hpp"
 #include "common/net/openssl_pointers.hpp"
 #include "common/net/stream.hpp"
+#include "common/net/tls_keys.hpp"
 
 namespace everstep::net {
 
@@ -25,6 +26,7 @@ using SslPtr = std::unique_ptr<SSL, Freer<&SSL_free>>;
 
 struct TlsContext::Impl {
     SslContextPtr context;
+    std::uint64_t bytes_under_key_max = kBytesUnderKeyMax;
 };
 
 enum class TlsRole : bool { client, server };
@@ -77,6 +79,7 @@ class TlsSession {
     bool confirmed_ = false;
     bool peer_ended_ = false;
     std::uint64_t bytes_under_key_ = 0;
+    std::uint64_t bytes_under_key_max_ = kBytesUnderKeyMax;
     Buffer output_;
 };
 

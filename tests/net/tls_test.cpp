@@ -4,8 +4,11 @@
 #include <unistd.h>
 
 #include <array>
+#include <fstream>
+#include <sstream>
 #include <thread>
 
+#include "common/net/tls_keys.hpp"
 #include "tests/net/harness.hpp"
 
 namespace everstep::net {
@@ -160,6 +163,40 @@ TEST_F(TlsTest, AForeignProgramWithAGoodCertificateIsAccepted) {
     run_s_client("-tls1_3 -cert " + pki().path("pki/beta.crt") + " -key " +
                  pki().path("pki/beta.key"));
     EXPECT_EQ(accepted_.size(), 1U);
+}
+
+// openssl writes what it was sent and each message of TLS itself.
+TEST_F(TlsTest, KeysAreChangedInTheMiddleAndNothingIsLost) {
+    constexpr std::size_t kUnderOneKey = 256U << 10;
+    constexpr std::size_t kSent = 16 * kUnderOneKey;
+    const auto context = pki().context("alpha");
+    change_keys_after(*context, kUnderOneKey);
+    listen("127.0.0.1:0", context, {"beta"});
+    const std::string file = pki().path("said");
+    const std::string command = "timeout 60 openssl s_client -connect 127.0.0.1:" + port() +
+                                " -tls1_3 -msg -ign_eof -cert " + pki().path("pki/beta.crt") +
+                                " -key " + pki().path("pki/beta.key") + " </dev/null >" + file +
+                                " 2>&1";
+    std::thread client([&] { EXPECT_NE(std::system(command.c_str()), 127); });
+    EXPECT_TRUE(until([&] { return !accepted_.empty(); }));
+    const std::string content(kSent, 'x');
+    if (!accepted_.empty()) {
+        accepted_[0]->start({});
+        accepted_[0]->write_copy(bytes_of(content));
+        accepted_[0]->finish();
+        EXPECT_TRUE(until([&] { return accepted_[0]->queued_bytes() == 0; }));
+        settle();
+    }
+    client.join();
+    std::stringstream said;
+    said << std::ifstream(file).rdbuf();
+    const std::string text = said.str();
+    EXPECT_GE(static_cast<std::size_t>(std::count(text.begin(), text.end(), 'x')), kSent);
+    int updates = 0;
+    for (std::size_t at = text.find("KeyUpdate"); at != text.npos;
+         at = text.find("KeyUpdate", at + 1))
+        ++updates;
+    EXPECT_GE(updates, 15) << "one confirms the handshake, one each for what a key may encrypt";
 }
 
 TEST_F(TlsTest, GarbageEndsOnlyItsOwnConnection) {
