@@ -6,7 +6,7 @@ import struct
 import threading
 
 from checks.intent import crc32c
-from everstep_lab.base import Failed, need_root, need_tool, require, run, wait_for
+from everstep_lab.base import Failed, Skip, need_root, need_tool, require, run, wait_for
 from everstep_lab.interceptor import FRAME, HEADER, Interceptor
 from everstep_lab.nbdio import connect, read_file
 from everstep_lab.nodes import GROUP, Lab
@@ -234,8 +234,7 @@ def sectors(context):
             try:
                 loop = loop_of_4k(os.path.join(here.directory, "disk"), 4 << 20)
             except Failed as error:
-                require("losetup" in str(error), str(error))
-                raise
+                raise Skip(f"no loop device with sectors of 4096 bytes: {error}") from error
             try:
                 os.symlink(loop, node.device())
                 scene.start()
