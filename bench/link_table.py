@@ -56,9 +56,9 @@ def print_mirror(rows):
 
 def print_lag(lag):
     show("Lag at half of the load that the standby can follow: the age of what it has not durable yet",
-         ["load", "samples", "p50", "p99", "worst"],
+         ["load", "samples", "p50", "p99", "worst", "status answered, p99"],
          [[rate(lag["bytes_per_second"]), lag["samples"], fine(lag["p50_seconds"]), fine(lag["p99_seconds"]),
-           fine(lag["worst_seconds"])]])
+           fine(lag["worst_seconds"]), fine(lag["answer_p99_seconds"])]])
     print(f"  lag p99 at half load {fine(lag['p99_seconds'])} (goal <= {fine(LAG_GOAL)}): "
           f"{verdict(lag['p99_seconds'] <= LAG_GOAL)}", flush=True)
 

@@ -158,7 +158,7 @@ def measure_lag(pair, given):
     if sampler.error is not None:
         raise Failed(f"status during the load: {sampler.error}")
     pair.settle()
-    seconds = sorted(sampler.seconds)
-    at = lambda share: seconds[min(len(seconds) - 1, int(share * len(seconds)))]
-    return {"bytes_per_second": half, "samples": len(seconds), "p50_seconds": at(0.5), "p99_seconds": at(0.99),
-            "worst_seconds": seconds[-1]}
+    seconds, answers = sorted(sampler.seconds), sorted(sampler.answers)
+    at = lambda found, share: found[min(len(found) - 1, int(share * len(found)))]
+    return {"bytes_per_second": half, "samples": len(seconds), "p50_seconds": at(seconds, 0.5),
+            "p99_seconds": at(seconds, 0.99), "worst_seconds": seconds[-1], "answer_p99_seconds": at(answers, 0.99)}

@@ -110,14 +110,16 @@ class LagSampler:
     EVERY_SECONDS = 0.003
 
     def __init__(self, node):
-        self.positions, self.seconds, self.error = Positions(node), [], None
+        self.positions, self.seconds, self.answers, self.error = Positions(node), [], [], None
         self.over = threading.Event()
         self.thread = threading.Thread(target=self.sample)
 
     def sample(self):
         try:
             while not self.over.wait(self.EVERY_SECONDS):
+                asked = time.monotonic()
                 self.seconds.append(self.positions.read()["peers"][0]["lag_seconds"])
+                self.answers.append(time.monotonic() - asked)
         except (Failed, OSError, KeyError, IndexError) as error:
             self.error = error
 
