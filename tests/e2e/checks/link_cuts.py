@@ -161,7 +161,8 @@ def flaps(context):
             work.start(pace=200)
             scene.alpha.do("pause", GROUP)
             scene.alpha.do("unpause", GROUP)
-            wait_for(f"{count} flaps", lambda: between.cutter.left == 0 or work.trouble, context.count(150, 800) * SLOWER)
+            limit = context.count(150, 800) * SLOWER
+            wait_for(f"{count} flaps", lambda: between.cutter.left == 0 or work.trouble, limit)
             work.stop()
             all_succeeded(work.ops())
             require(between.cuts == count, f"{between.cuts} cuts, wanted {count}")
