@@ -17,6 +17,7 @@ ApplyUnit to_apply(const Unit& unit, std::uint64_t segment) {
             .zero = unit.zero,
             .segment = segment,
             .payload_at = unit.payload_at,
+            .stored_bytes = unit.stored_bytes(),
             .payload_crc = unit.crc};
 }
 
@@ -225,16 +226,27 @@ Status Store::begin_batch(const ApplyBatch& batch, const ReplicaReader& replica)
 Status Store::read_unit(const ApplyUnit& unit, MutableBytes to) const {
     const Impl& s = *impl_;
     EVERSTEP_ASSERT(!unit.zero && to.size() == unit.length.value(), "a unit is read whole");
-    if (!s.recent.copy(unit.segment, unit.payload_at, to)) {
+    Buffer packed;
+    MutableBytes stored = to;
+    if (unit.stored_bytes < to.size()) {
+        packed.resize(unit.stored_bytes);
+        stored = packed.bytes();
+    }
+    if (!s.recent.copy(unit.segment, unit.payload_at, stored)) {
         const auto file = s.cache.get(FileKind::redo, unit.segment);
         if (!file.ok()) return file.status();
-        EVERSTEP_TRY((*file)->read_at(unit.payload_at, to));
+        EVERSTEP_TRY((*file)->read_at(unit.payload_at, stored));
     }
-    if (crc32c(to) == unit.payload_crc) return {};
-    return {ErrorCode::corrupt, s.path_of(file_name(FileKind::redo, unit.segment)) + ": offset " +
-                                    std::to_string(unit.payload_at.value()) + ": " +
-                                    std::to_string(to.size()) +
-                                    " bytes of payload fail their checksum"};
+    const auto place = [&] {
+        return s.path_of(file_name(FileKind::redo, unit.segment)) + ": offset " +
+               std::to_string(unit.payload_at.value());
+    };
+    if (crc32c(stored) != unit.payload_crc)
+        return {ErrorCode::corrupt, place() + ": " + std::to_string(stored.size()) +
+                                        " bytes of payload fail their checksum"};
+    if (packed.size() == 0) return {};
+    const Status unpacked = StoredPayload(stored, to.size()).read(to);
+    return unpacked.ok() ? Status() : unpacked.with_context(place());
 }
 
 Status Store::end_batch(const ApplyBatch& batch) {

@@ -10,6 +10,7 @@ namespace {
 
 constexpr std::uint64_t kReadBytes = 1ULL << 20;
 constexpr std::size_t kFrameBytes = 4U << 20;
+constexpr int kPackLevel = 1;
 
 // The volumes as they were at a step, for before-images.
 class Before final : public ReplicaReader {
@@ -52,8 +53,25 @@ class Before final : public ReplicaReader {
 
 }  // namespace
 
-Result<bool> Condenser::has_room() const {
-    std::uint64_t wanted = 2 * kBatchAlign;
+// What the writes would take more if they were not packed.
+Result<std::uint64_t> Condenser::saved_bytes() const {
+    std::uint64_t saved = 0;
+    for (const std::uint64_t number : plan_.numbers) {
+        EVERSTEP_TRY(s_.with_index(number, [&](const RedoIndex& index) {
+            for (std::uint32_t n = 0; n < index.writes.unit_count(); ++n) {
+                const Unit& unit = index.writes.unit(n);
+                saved += unit.length - unit.stored_bytes();
+            }
+        }));
+    }
+    return saved;
+}
+
+Result<bool> Condenser::has_room() {
+    const auto saved = saved_bytes();
+    if (!saved.ok()) return saved.status();
+    if (*saved > 0) packer_.emplace(kPackLevel);
+    std::uint64_t wanted = 2 * kBatchAlign + *saved;
     {
         const std::shared_lock guard(s_.mutex);
         for (const std::uint64_t number : plan_.numbers)
@@ -251,7 +269,7 @@ Status Condenser::seal_frame() {
     header.timeline = segment_->timeline;
     header.first_lsn = header.last_lsn = span_;
     header.sub_first = sub_ + 1;
-    const FramePtr frame = builder_.seal(header);
+    const FramePtr frame = builder_.seal(header, packer_ ? &*packer_ : nullptr);
     sub_ = sub_added_;
     pieces_ = 0;
     const ByteOffset at = redo_->stage(RecordKind::resync, frame->bytes());

@@ -22,13 +22,14 @@ class Condenser {
     Condenser(const Store& store, Store::Impl& impl, const CondensePlan& plan,
               const KeepOrder& order)
         : store_(store), s_(impl), plan_(plan), order_(order) {}
-    // As much room as what is condensed takes.
-    [[nodiscard]] Result<bool> has_room() const;
+    // As much room as what is condensed takes, and would if nothing of it were packed.
+    [[nodiscard]] Result<bool> has_room();
     // closed: it was told to stop.
     [[nodiscard]] Result<Condensed> make();
     void discard() const;  // what make() left when it failed
 
   private:
+    [[nodiscard]] Result<std::uint64_t> saved_bytes() const;
     [[nodiscard]] Result<std::vector<KeptStep>> kept_steps() const;
     [[nodiscard]] Result<KeptStep> kept_step(const Point& at) const;
     [[nodiscard]] Result<std::unique_ptr<RecordWriter>> begin_file(FileKind kind,
@@ -50,9 +51,10 @@ class Condenser {
     std::unique_ptr<Segment> segment_;
     std::unique_ptr<RecordWriter> redo_;
     FrameBuilder builder_;
-    std::uint64_t pieces_ = 0;  // of zeroes in it
-    Lsn span_;                  // the kept step at which it stands
-    std::uint32_t sub_ = 0;     // units of the span that are in frames
+    std::optional<Packer> packer_;  // where something of it was packed
+    std::uint64_t pieces_ = 0;      // of zeroes in it
+    Lsn span_;                      // the kept step at which it stands
+    std::uint32_t sub_ = 0;         // units of the span that are in frames
     std::uint32_t sub_added_ = 0;
 };
 

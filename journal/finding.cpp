@@ -20,7 +20,13 @@ bool payload_good(const FrameEntry& entry, Bytes frame) {
     if (entry.payload_offset > frame.size() ||
         entry.payload_bytes > frame.size() - entry.payload_offset)
         return false;
-    return crc32c(frame.subspan(entry.payload_offset, entry.payload_bytes)) == entry.payload_crc;
+    const Bytes stored = frame.subspan(entry.payload_offset, entry.payload_bytes);
+    if (crc32c(stored) != entry.payload_crc) return false;
+    if (!carries_data(entry.kind)) return true;
+    const StoredPayload payload(stored, entry.length.value());
+    if (!payload.packed()) return true;
+    const auto data = payload.data_crc();
+    return data.ok() && *data == entry.data_crc;
 }
 
 std::string steps_text(const Finding& finding) {

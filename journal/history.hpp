@@ -145,7 +145,8 @@ class History {
     [[nodiscard]] Status check_continues(const SealedFrame& frame, const Chain& chain) const;
     void take_step(Segment& segment, const SealedFrame& frame, const FrameEntry& entry,
                    ByteOffset at);
-    void add_units(Segment& segment, const FrameEntry& entry, Bytes payload, ByteOffset payload_at);
+    void add_units(Segment& segment, const FrameEntry& entry, const StoredPayload& payload,
+                   ByteOffset payload_at);
     void take_stream_mark(const SealedFrame& frame, const FrameEntry& entry);
     Segment& insert(std::unique_ptr<Segment> segment);
     void note_flush(Segment& segment, const FlushMark& mark);

@@ -67,7 +67,7 @@ bool History::take_condensed_frame(Segment& segment, const SealedFrame& frame, B
             unit.payload_at = unit.zero ? ByteOffset() : at + entry.payload_offset;
             unit.crc = entry.payload_crc;
             unit.sub += 1;
-            segment.index->writes.add(unit, frame.payload(entry));
+            segment.index->writes.add(unit, frame.stored(entry));
         };
         if (unit.zero)
             for_each_zero_piece(entry.offset, entry.length, add);

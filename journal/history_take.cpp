@@ -63,7 +63,7 @@ Status History::check_ranges(const SealedFrame& frame) const {
         const std::uint64_t size = volume_bytes(entry.volume);
         const std::uint64_t offset = entry.offset.value();
         const std::uint64_t length = entry.length.value();
-        const bool data_fits = !has_data(entry.kind) || length == entry.payload_bytes;
+        const bool data_fits = !has_data(entry.kind) || length >= entry.payload_bytes;
         if (offset % kSectorBytes != 0 || length % kSectorBytes != 0 || length == 0 ||
             offset > size || length > size - offset || !data_fits)
             return {ErrorCode::corrupt, "step " + number(entry.lsn.value()) + ": offset " +
@@ -224,7 +224,7 @@ void History::take_frame(Segment& segment, const SealedFrame& frame, ByteOffset 
 void History::take_step(Segment& segment, const SealedFrame& frame, const FrameEntry& entry,
                         ByteOffset at) {
     if (chain_.tip.point.lsn + 1 != entry.lsn) chain_.sub = 0;
-    add_units(segment, entry, frame.payload(entry), at + entry.payload_offset);
+    add_units(segment, entry, frame.stored(entry), at + entry.payload_offset);
     if (open_gap_ && open_gap_->batch && entry.length != ByteCount(0)) {
         open_gap_->bytes = open_gap_->bytes + entry.length.value();
         note_gap_extent({entry.volume, entry.offset, entry.length});
@@ -236,7 +236,7 @@ void History::take_step(Segment& segment, const SealedFrame& frame, const FrameE
 
 // The units of one step: one, or for a long zero its pieces, of which the last one counts at the
 // step itself.
-void History::add_units(Segment& segment, const FrameEntry& entry, Bytes payload,
+void History::add_units(Segment& segment, const FrameEntry& entry, const StoredPayload& payload,
                         ByteOffset payload_at) {
     Unit unit;
     unit.volume = static_cast<std::uint16_t>(entry.volume.value());
@@ -276,7 +276,7 @@ void History::take_resync(Segment& segment, const SealedFrame& frame, ByteOffset
             unit.payload_at = unit.zero ? ByteOffset() : at + entry.payload_offset;
             unit.crc = entry.payload_crc;
             unit.sub = ++chain_.sub;
-            segment.index->writes.add(unit, frame.payload(entry));
+            segment.index->writes.add(unit, frame.stored(entry));
         };
         if (unit.zero)
             for_each_zero_piece(entry.offset, entry.length, add);
@@ -418,7 +418,7 @@ void History::note_reach(Line& line, const Segment& segment) {
 // A mark that came in the stream. If a mark of this name stands at another step, both stay: the
 // newcomer gets a number behind its name.
 void History::take_stream_mark(const SealedFrame& frame, const FrameEntry& entry) {
-    const auto body = unpack_mark(frame.payload(entry));
+    const auto body = unpack_mark(frame.stored(entry).stored());
     if (!body.ok()) return;  // cannot be: parse() and the builder check it
     Mark mark;
     mark.at = {frame.header().timeline, entry.lsn};

@@ -21,7 +21,7 @@ static_assert(kHeaderCrcAt + 4 == kHeaderBytes);
 
 constexpr std::uint64_t kKeptBytesMax = 64 << 10;  // of a merged index, asked in every look-up
 
-constexpr std::size_t kUnitBytes = 43;
+constexpr std::size_t kUnitBytes = 47;
 constexpr std::size_t kFrameBytes = 68;
 constexpr std::size_t kFlushBytes = 10;
 constexpr std::size_t kImageBytes = 27;
@@ -104,6 +104,7 @@ void put_unit(BodyWriter& to, const Unit& unit) {
     to.number<std::uint32_t>(unit.length);
     to.number<std::uint32_t>(unit.crc);
     to.number<std::uint32_t>(unit.chunks_at);
+    to.number<std::uint32_t>(unit.packed_bytes);
     to.number<std::uint16_t>(unit.volume);
     to.flag(unit.zero);
 }
@@ -118,6 +119,7 @@ Unit get_unit(BodyReader& from) {
     unit.length = from.number<std::uint32_t>();
     unit.crc = from.number<std::uint32_t>();
     unit.chunks_at = from.number<std::uint32_t>();
+    unit.packed_bytes = from.number<std::uint32_t>();
     unit.volume = from.number<std::uint16_t>();
     unit.zero = from.flag();
     return unit;
@@ -150,6 +152,13 @@ FrameRef get_frame(BodyReader& from, std::uint64_t segment) {
     return frame;
 }
 
+bool chunks_are_sane(const Unit& unit, std::span<const std::uint32_t> words) {
+    const std::uint32_t count = unit.zero || unit.packed_bytes == 0 ? 0 : pack_chunks(unit.length);
+    for (std::uint32_t n = 0; n < count; ++n)
+        if (!chunk_of(unit, n, [&](std::uint32_t word) { return words[word]; })) return false;
+    return true;
+}
+
 // They end the body.
 Status get_lists(BodyReader& reader, const IndexedFile& of, const std::string& name,
                  RedoLists& lists) {
@@ -172,9 +181,8 @@ bool is_sane(const Unit& unit, std::size_t chunks, const IndexedFile& of) {
     const bool fits = offset % kSectorBytes == 0 && unit.length % kSectorBytes == 0 &&
                       unit.length > 0 && unit.length <= kPieceBytesMax && offset <= size &&
                       unit.length <= size - offset;
-    const std::size_t wanted =
-        unit.zero || unit.length <= kChunkBytes ? 0 : (unit.length - 1) / kChunkBytes + 1;
-    return fits && unit.chunks_at <= chunks && wanted <= chunks - unit.chunks_at;
+    return fits && unit.packed_bytes < unit.length && (unit.packed_bytes == 0 || !unit.zero) &&
+           unit.chunks_at <= chunks && unit.chunk_words() <= chunks - unit.chunks_at;
 }
 
 bool is_sane(const BeforeImage& image, const IndexedFile& of) {
@@ -207,8 +215,8 @@ BeforeImage get_image(BodyReader& from) {
 BodyBytes pack_redo_index(const IndexedFile& of, const RedoIndex& index) {
     BodyWriter body;
     const SegmentIndex& writes = index.writes;
-    body.number(static_cast<std::uint32_t>(writes.chunk_crcs().size()));
-    for (const std::uint32_t crc : writes.chunk_crcs()) body.number(crc);
+    body.number(static_cast<std::uint32_t>(writes.chunk_words().size()));
+    for (const std::uint32_t word : writes.chunk_words()) body.number(word);
     body.number(static_cast<std::uint32_t>(writes.unit_count()));
     for (std::uint32_t n = 0; n < writes.unit_count(); ++n) put_unit(body, writes.unit(n));
     body.number(static_cast<std::uint32_t>(index.frames.size()));
@@ -227,7 +235,7 @@ Result<RedoIndex> unpack_redo_index(Bytes from, const IndexedFile& of, const std
     if (!body.ok()) return body.status();
     BodyReader reader(*body);
     std::vector<std::uint32_t> chunks(reader.count(4));
-    for (std::uint32_t& crc : chunks) crc = reader.number<std::uint32_t>();
+    for (std::uint32_t& word : chunks) word = reader.number<std::uint32_t>();
     RedoIndex index;
     index.writes = SegmentIndex(std::move(chunks));
     for (std::size_t n = reader.count(kUnitBytes); n > 0; --n) {
@@ -235,7 +243,8 @@ Result<RedoIndex> unpack_redo_index(Bytes from, const IndexedFile& of, const std
         const auto count = static_cast<std::uint32_t>(index.writes.unit_count());
         const bool follows =
             count == 0 || index.writes.unit(count - 1).position() < unit.position();
-        if (!reader.ok() || !follows || !is_sane(unit, index.writes.chunk_crcs().size(), of))
+        if (!reader.ok() || !follows || !is_sane(unit, index.writes.chunk_words().size(), of) ||
+            !chunks_are_sane(unit, index.writes.chunk_words()))
             return bad(name, "a write in the index makes no sense");
         index.writes.restore(unit);
     }

@@ -13,7 +13,7 @@
 
 namespace everstep::journal {
 
-inline constexpr std::uint32_t kIndexVersion = 3;
+inline constexpr std::uint32_t kIndexVersion = 4;
 
 // What an index file has to fit.
 struct IndexedFile {
@@ -24,7 +24,7 @@ struct IndexedFile {
 };
 
 // The items of its lists, which its pages have too. is_sane: such that the rest of the program may
-// be given it; `chunks`: how many chunk CRCs there are.
+// be given it; `chunks`: how many words of chunks there are.
 class BodyWriter;
 class BodyReader;
 void put_unit(BodyWriter& to, const Unit& unit);

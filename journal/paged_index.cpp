@@ -8,8 +8,8 @@
 namespace everstep::journal {
 namespace {
 
-// Redo tables: writes by key and position, their fences, chunk CRCs. Undo tables: before-images by
-// volume and block, their fences.
+// Redo tables: writes by key and position, their fences, words of chunks. Undo tables:
+// before-images by volume and block, their fences.
 enum RedoTable : std::size_t { writes, write_fences, chunks };
 enum UndoTable : std::size_t { images, image_fences };
 static_assert(chunks + 1 == kRedoPageTables && image_fences + 1 == kUndoPageTables);
@@ -18,7 +18,7 @@ constexpr SortedTable kWrites{writes, write_fences};
 constexpr SortedTable kImages{images, image_fences};
 
 constexpr std::size_t kKeyBytes = 8;
-constexpr std::size_t kWriteBytes = kKeyBytes + 43;  // u64 key, and as in the list of units
+constexpr std::size_t kWriteBytes = kKeyBytes + 47;  // u64 key, and as in the list of units
 constexpr std::size_t kWriteFenceBytes = 20;         // the key and the position
 constexpr std::size_t kImageBytes = kKeyBytes + 27;  // u64 key, and as in the list of images
 constexpr std::size_t kBlockSectors = 1U << kBlockLevel;
@@ -70,7 +70,7 @@ BodyBytes pack_redo_pages(std::uint64_t salt, const SegmentIndex& index) {
         put_unit(items, index.unit(piece.unit));
     }
     BodyWriter chunk_items;
-    for (const std::uint32_t crc : index.chunk_crcs()) chunk_items.number(crc);
+    for (const std::uint32_t word : index.chunk_words()) chunk_items.number(word);
     PageTables tables(salt, index.sectors().levels());
     tables.add_sorted(kWriteBytes, kWriteFenceBytes, items.take());
     tables.add_table(sizeof(std::uint32_t), chunk_items.take());
@@ -175,8 +175,12 @@ bool PagedWrites::split_block(VolumeIndex volume, std::uint64_t block) const {
     return split;
 }
 
-std::uint32_t PagedWrites::chunk_crc(const Unit& unit, std::uint32_t chunk) const {
-    return get<std::uint32_t>(view_.item(chunks, unit.chunks_at + chunk), 0);
+std::optional<UnitChunk> PagedWrites::chunk(const Unit& unit, std::uint32_t number) const {
+    const auto found = chunk_of(unit, number, [&](std::uint32_t n) {
+        return get<std::uint32_t>(view_.item(chunks, n), 0);
+    });
+    if (!found && view_.status().ok()) view_.fail("a chunk in the index makes no sense");
+    return view_.status().ok() ? found : std::nullopt;
 }
 
 bool PagedWrites::steps_on(const UnitRange& sectors, std::size_t most,

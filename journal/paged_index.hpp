@@ -37,7 +37,7 @@ class PagedWrites {
     // A hint that what happened to these few sectors about then will be asked for.
     void will_look(const UnitRange& sectors, const Position& at) const;
     [[nodiscard]] bool split_block(VolumeIndex volume, std::uint64_t block) const;
-    [[nodiscard]] std::uint32_t chunk_crc(const Unit& unit, std::uint32_t chunk) const;
+    [[nodiscard]] std::optional<UnitChunk> chunk(const Unit& unit, std::uint32_t number) const;
     // Appends the steps that wrote on any of the sectors, in no order, some more than once. False:
     // there are more than about `most`, or the view has failed.
     [[nodiscard]] bool steps_on(const UnitRange& sectors, std::size_t most,

@@ -29,11 +29,14 @@ struct FilePiece {
     FileKind kind = FileKind::redo;
     std::uint64_t segment = 0;
     ByteOffset check_at;
-    std::uint32_t check_bytes = 0;
+    std::uint32_t check_bytes = 0;  // in the file
     std::uint32_t crc = 0;
-    std::uint32_t skip = 0;  // from check_at to the first byte wanted
+    std::uint32_t data_bytes = 0;  // that they give: more, where they are packed
+    std::uint32_t skip = 0;        // of the data, to the first byte wanted
     MutableBytes to;
-    [[nodiscard]] bool whole() const { return to.size() == check_bytes; }
+    [[nodiscard]] bool whole() const { return to.size() == data_bytes; }
+    [[nodiscard]] bool packed() const { return check_bytes < data_bytes; }
+    [[nodiscard]] bool direct() const { return whole() && !packed(); }
     // Parts of one checked run, which is read once.
     [[nodiscard]] bool in_same(const FilePiece& other) const {
         return !whole() && !other.whole() && check_at == other.check_at &&
@@ -45,20 +48,53 @@ FilePiece piece_of(const SectorRun& run, MutableBytes to) {
     return {.kind = run.source == Source::redo ? FileKind::redo : FileKind::undo,
             .segment = run.segment,
             .check_at = run.at,
-            .check_bytes = run.bytes,
+            .check_bytes = run.stored,
             .crc = run.crc,
+            .data_bytes = run.bytes,
             .skip = static_cast<std::uint32_t>(run.skip * kSectorBytes),
             .to = to};
 }
 
+std::string place_of(const io::File& file, const FilePiece& piece) {
+    return file.path() + ": offset " + std::to_string(piece.check_at.value());
+}
+
 Status damaged(const io::File& file, const FilePiece& piece) {
-    return {ErrorCode::corrupt, file.path() + ": offset " + std::to_string(piece.check_at.value()) +
-                                    ": " + std::to_string(piece.check_bytes) +
+    return {ErrorCode::corrupt, place_of(file, piece) + ": " + std::to_string(piece.check_bytes) +
                                     " bytes fail their checksum"};
 }
 
-// Pieces of one file, from memory what was appended last. Parts of a checked run go through a
-// scratch buffer.
+// Gives pieces their data out of what was read and checked for them.
+class Taker {
+  public:
+    Status take(const io::File& file, const FilePiece& piece, Bytes stored) {
+        if (piece.direct()) return {};  // it was read there
+        if (!piece.packed()) {
+            std::copy_n(stored.begin() + piece.skip, piece.to.size(), piece.to.begin());
+            return {};
+        }
+        if (piece.whole()) {
+            const Status unpacked = unpack_chunk(stored, piece.to);
+            return unpacked.ok() ? Status() : unpacked.with_context(place_of(file, piece));
+        }
+        if (stored.data() != unpacked_.data()) {
+            unpacked_ = {};
+            data_.resize(piece.data_bytes);
+            const Status unpacked = unpack_chunk(stored, data_.bytes());
+            if (!unpacked.ok()) return unpacked.with_context(place_of(file, piece));
+            unpacked_ = stored;
+        }
+        std::copy_n(data_.bytes().begin() + piece.skip, piece.to.size(), piece.to.begin());
+        return {};
+    }
+
+  private:
+    Buffer data_;     // of the chunk that was unpacked last
+    Bytes unpacked_;  // what it lay in
+};
+
+// Pieces of one file, from memory what was appended last. What is packed, and parts of a checked
+// run, go through a scratch buffer.
 Status read_file_pieces(const Store::Impl& s, const FileCache::InPieces& opened,
                         std::span<const FilePiece> pieces) {
     const io::File& file = *opened.file;
@@ -68,7 +104,7 @@ Status read_file_pieces(const Store::Impl& s, const FileCache::InPieces& opened,
         std::size_t scratch_bytes = 0;
         std::size_t count = 0;
         for (; count < pieces.size() && scratch_bytes < kScratchBytesMax; ++count)
-            scratch_bytes += pieces[count].whole() ? 0 : pieces[count].check_bytes;
+            scratch_bytes += pieces[count].direct() ? 0 : pieces[count].check_bytes;
         scratch.resize(scratch_bytes);
         std::vector<io::ReadOp> ops;
         std::size_t at = 0;
@@ -78,7 +114,7 @@ Status read_file_pieces(const Store::Impl& s, const FileCache::InPieces& opened,
                 continue;
             }
             MutableBytes to = piece.to;
-            if (!piece.whole()) {
+            if (!piece.direct()) {
                 to = scratch.bytes().subspan(at, piece.check_bytes);
                 at += piece.check_bytes;
             }
@@ -88,12 +124,12 @@ Status read_file_pieces(const Store::Impl& s, const FileCache::InPieces& opened,
         }
         for (const io::ReadOp& op : ops) opened.ahead->reads(file, op.offset);
         if (!ops.empty()) EVERSTEP_TRY(file.read(ops));
+        Taker taker;
         for (std::size_t i = 0; i < count; ++i) {
             const FilePiece& piece = pieces[i];
             const bool checked = i > 0 && piece.in_same(pieces[i - 1]);
             if (!checked && crc32c(targets[i]) != piece.crc) return damaged(file, piece);
-            if (!piece.whole())
-                std::copy_n(targets[i].begin() + piece.skip, piece.to.size(), piece.to.begin());
+            EVERSTEP_TRY(taker.take(file, piece, targets[i]));
         }
         pieces = pieces.subspan(count);
     }

@@ -23,15 +23,14 @@ void append_unit(std::vector<SectorRun>& out, const Share& share, const Unit& un
     const std::uint64_t end = sectors.first + sectors.count;
     SectorRun run{.source = Source::redo, .segment = share.segment};
     while (at < end) {
-        const std::uint64_t chunk =
-            unit.length <= kChunkBytes ? 0 : (at - start) / kSectorsPerChunk;
-        const std::uint64_t chunk_start = start + chunk * kSectorsPerChunk;
-        run.at = unit.payload_at + chunk * kChunkBytes;
-        run.bytes = static_cast<std::uint32_t>(
-            std::min<std::uint64_t>(kChunkBytes, unit.length - chunk * kChunkBytes));
-        run.crc = unit.length <= kChunkBytes
-                      ? unit.crc
-                      : share.writes->chunk_crc(unit, static_cast<std::uint32_t>(chunk));
+        const auto number = static_cast<std::uint32_t>((at - start) / kSectorsPerChunk);
+        const std::uint64_t chunk_start = start + number * kSectorsPerChunk;
+        const auto chunk = share.writes->chunk(unit, number);
+        if (!chunk) return;  // the index has failed: what was found in it does not count
+        run.at = unit.payload_at + chunk->skip;
+        run.bytes = chunk->length;
+        run.stored = chunk->stored;
+        run.crc = chunk->crc;
         run.first = at;
         run.skip = static_cast<std::uint32_t>(at - chunk_start);
         run.count = std::min(end, chunk_start + run.bytes / kSectorBytes) - at;
@@ -53,7 +52,7 @@ void append_image(std::vector<SectorRun>& out, const Share& share, const UnitRan
         run.source = Source::undo;
         run.segment = share.segment;
         run.at = image->at;
-        run.bytes = image->blocks * static_cast<std::uint32_t>(kBlockBytes);
+        run.bytes = run.stored = image->blocks * static_cast<std::uint32_t>(kBlockBytes);
         run.crc = image->crc;
         run.skip = static_cast<std::uint32_t>(sectors.first - image->block * kSectorsPerBlock);
     }

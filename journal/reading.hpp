@@ -35,7 +35,8 @@ enum class Source : std::uint8_t {
 };
 
 // Sectors [first, first + count) of a volume, and where they lie: behind the first `skip` sectors
-// of `bytes` bytes at `at` of the segment's file, which have the checksum `crc` (redo, undo only).
+// of `bytes` bytes of data, which `stored` bytes at `at` of the segment's file give (redo, undo
+// only).
 struct SectorRun {
     std::uint64_t first = 0;
     std::uint64_t count = 0;
@@ -43,8 +44,9 @@ struct SectorRun {
     std::uint32_t skip = 0;
     std::uint64_t segment = 0;
     ByteOffset at{};
-    std::uint32_t bytes = 0;
-    std::uint32_t crc = 0;
+    std::uint32_t bytes = 0;   // of data
+    std::uint32_t stored = 0;  // of the file: fewer, where it is packed
+    std::uint32_t crc = 0;     // of what is stored
     [[nodiscard]] std::uint64_t end() const { return first + count; }
     bool operator==(const SectorRun&) const = default;
 };

@@ -6,12 +6,18 @@
 
 namespace everstep::journal {
 
-void SegmentIndex::add(Unit unit, Bytes payload) {
-    if (payload.size() > kChunkBytes) {
-        unit.chunks_at = static_cast<std::uint32_t>(chunk_crcs_.size());
-        for (std::size_t at = 0; at < payload.size(); at += kChunkBytes)
-            chunk_crcs_.push_back(crc32c(
-                payload.subspan(at, std::min<std::size_t>(kChunkBytes, payload.size() - at))));
+void SegmentIndex::add(Unit unit, const StoredPayload& payload) {
+    unit.packed_bytes = payload.packed() ? static_cast<std::uint32_t>(payload.stored().size()) : 0;
+    if (payload.length() > kChunkBytes) {
+        unit.chunks_at = static_cast<std::uint32_t>(chunk_words_.size());
+        std::vector<std::uint32_t> ends;
+        for (std::uint32_t n = 0; n < pack_chunks(payload.length()); ++n) {
+            const auto chunk = payload.chunk(n);
+            EVERSTEP_ASSERT(chunk.ok(), chunk.status().message());  // the frame was checked
+            chunk_words_.push_back(crc32c(chunk->stored));
+            ends.push_back(chunk->at + static_cast<std::uint32_t>(chunk->stored.size()));
+        }
+        if (payload.packed()) chunk_words_.insert(chunk_words_.end(), ends.begin(), ends.end());
     }
     restore(unit);
 }

@@ -9,6 +9,7 @@
 #include <optional>
 #include <vector>
 
+#include "common/base/packing.hpp"
 #include "journal/range_index.hpp"
 #include "journal/record_bodies.hpp"
 
@@ -17,24 +18,61 @@ namespace everstep::journal {
 inline constexpr unsigned kBlockLevel = 3;  // 4 KiB = 2^3 sectors
 static_assert(kSectorBytes << kBlockLevel == kBlockBytes);
 static_assert(kSectorBytes << kRangeLevelMax == kPieceBytesMax);
-// Payloads up to here have the entry's own CRC; longer ones one CRC for each so many bytes, made
-// when they come in, so that a small read of a large write is checked without reading all of it.
-inline constexpr std::uint32_t kChunkBytes = 64U << 10;
+// Data up to here has the entry's own CRC; longer data one CRC for each so many bytes, made when it
+// comes in, so that a small read of a large write is checked without reading all of it. Of packed
+// data the same chunks, and behind their CRCs where each ends in the payload.
+inline constexpr std::uint32_t kChunkBytes = kPackChunkBytes;
 
 struct Unit {
     Lsn lsn;
     ByteOffset offset;         // on the volume
     ByteOffset payload_at;     // in the redo file
-    std::uint32_t length = 0;  // bytes; at most kPieceBytesMax
+    std::uint32_t length = 0;  // bytes of the volume; at most kPieceBytesMax
     std::uint32_t sub = 0;
-    std::uint32_t crc = 0;  // of the whole payload
-    std::uint32_t chunks_at =
-        0;  // place of the first chunk CRC, if the payload is longer than kChunkBytes
+    std::uint32_t crc = 0;           // of the whole payload, as it is stored
+    std::uint32_t chunks_at = 0;     // place of the first chunk's word, if longer than kChunkBytes
+    std::uint32_t packed_bytes = 0;  // of a packed payload; else 0, and `length` bytes are stored
     std::uint16_t volume = 0;
     bool zero = false;
     [[nodiscard]] Position position() const { return {lsn, sub}; }
+    [[nodiscard]] std::uint32_t stored_bytes() const {
+        return packed_bytes == 0 ? length : packed_bytes;
+    }
+    // So many words say what its chunks are.
+    [[nodiscard]] std::uint32_t chunk_words() const {
+        if (zero || length <= kChunkBytes) return 0;
+        return pack_chunks(length) * (packed_bytes == 0 ? 1 : 2);
+    }
 };
 static_assert(sizeof(Unit) <= 48);
+
+// The part of a unit's payload under one checksum.
+struct UnitChunk {
+    std::uint32_t skip = 0;    // from payload_at
+    std::uint32_t stored = 0;  // bytes in the file; less than `length`: packed
+    std::uint32_t length = 0;  // of its data
+    std::uint32_t crc = 0;     // of what is stored
+};
+// `word`: of the index's list of words. None: they make no sense.
+template <class Word>
+[[nodiscard]] std::optional<UnitChunk> chunk_of(const Unit& unit, std::uint32_t number,
+                                                const Word& word) {
+    if (unit.length <= kChunkBytes) return UnitChunk{0, unit.stored_bytes(), unit.length, unit.crc};
+    UnitChunk chunk{number * kChunkBytes, 0, pack_chunk_length(unit.length, number),
+                    word(unit.chunks_at + number)};
+    chunk.stored = chunk.length;
+    if (unit.packed_bytes == 0) return chunk;
+    const std::uint32_t count = pack_chunks(unit.length);
+    const std::uint32_t ends_at = unit.chunks_at + count;
+    const auto table = static_cast<std::uint32_t>(count * sizeof(std::uint32_t));
+    chunk.skip = number == 0 ? table : word(ends_at + number - 1);
+    const std::uint32_t end = word(ends_at + number);
+    if (chunk.skip < table || end <= chunk.skip || end > unit.packed_bytes ||
+        end - chunk.skip > chunk.length)
+        return std::nullopt;
+    chunk.stored = end - chunk.skip;
+    return chunk;
+}
 
 struct UnitSpan {  // unit numbers [first, last)
     std::uint32_t first = 0;
@@ -59,17 +97,20 @@ class SegmentIndex {
   public:
     using Span = UnitSpan;
     SegmentIndex() = default;
-    // One that is made again from its parts: the chunk CRCs, then its units by restore().
-    explicit SegmentIndex(std::vector<std::uint32_t> chunk_crcs)
-        : chunk_crcs_(std::move(chunk_crcs)) {}
+    // One that is made again from its parts: the chunks' words, then its units by restore().
+    explicit SegmentIndex(std::vector<std::uint32_t> chunk_words)
+        : chunk_words_(std::move(chunk_words)) {}
     void restore(const Unit& unit);
-    [[nodiscard]] const std::vector<std::uint32_t>& chunk_crcs() const { return chunk_crcs_; }
-    // `payload` is empty for zeroes; it is only looked at for the chunk CRCs.
-    void add(Unit unit, Bytes payload);
+    [[nodiscard]] const std::vector<std::uint32_t>& chunk_words() const { return chunk_words_; }
+    // `payload` is empty for zeroes; else it was checked, and says how it is stored.
+    void add(Unit unit, const StoredPayload& payload);
     [[nodiscard]] std::size_t unit_count() const { return units_.size(); }
     [[nodiscard]] const Unit& unit(std::uint32_t number) const { return units_[number]; }
-    [[nodiscard]] std::uint32_t chunk_crc(const Unit& unit, std::uint32_t chunk) const {
-        return chunk_crcs_[unit.chunks_at + chunk];
+    // Of data that is no zeroes; never none here.
+    [[nodiscard]] std::optional<UnitChunk> chunk(const Unit& unit, std::uint32_t number) const {
+        const auto found = chunk_of(unit, number, [&](std::uint32_t n) { return chunk_words_[n]; });
+        EVERSTEP_ASSERT(found.has_value(), "the chunks of a write were checked when it came");
+        return found;
     }
     // The units at positions behind `after` up to and including `to`.
     [[nodiscard]] UnitSpan between(Position after, Position to) const;
@@ -96,7 +137,7 @@ class SegmentIndex {
     std::vector<Unit> units_;
     RangeIndex sectors_;
     RangeIndex split_blocks_;  // blocks of which a unit covers a part
-    std::vector<std::uint32_t> chunk_crcs_;
+    std::vector<std::uint32_t> chunk_words_;
 };
 
 struct BeforeImage {

@@ -95,8 +95,9 @@ struct ApplyUnit {
     ByteCount length;
     bool zero = false;  // zero, discard
     std::uint64_t segment = 0;
-    ByteOffset payload_at;  // in the segment's redo file
-    std::uint32_t payload_crc = 0;
+    ByteOffset payload_at;           // in the segment's redo file
+    std::uint32_t stored_bytes = 0;  // there; less than `length` where it is packed
+    std::uint32_t payload_crc = 0;   // of what is stored
 };
 struct ApplyBatch {
     std::vector<ApplyUnit> units;

@@ -195,8 +195,12 @@ Status check_ranges(const SealedFrame& frame, const Replica& replica) {
 
 Status journal_resync(journal::Store& store, const Replica& replica, const FramePtr& frame) {
     ResyncJournal resync(store, replica, frame->header().group);
+    Buffer unpacked;
     for (const FrameEntry& entry : frame->entries()) {
-        if (has_range(entry.kind)) EVERSTEP_TRY(resync.compare(entry, frame->payload(entry)));
+        if (!has_range(entry.kind)) continue;
+        const auto payload = frame->payload(entry, unpacked);
+        if (!payload.ok()) return payload.status();
+        EVERSTEP_TRY(resync.compare(entry, *payload));
     }
     return resync.flush();
 }
@@ -226,11 +230,13 @@ wire::HashReply hash_content(const journal::Store& store, const Replica& replica
 
 Status write_initial(Replica& replica, const SealedFrame& frame) {
     std::vector<io::WriteOp> ops;
+    std::vector<Buffer> unpacked;  // what of them was packed
     VolumeIndex volume;
     std::uint64_t end = 0;
     const auto flush = [&] {
         const Status status = replica.write(volume, ops);
         ops.clear();
+        unpacked.clear();
         return status;
     };
     for (const FrameEntry& entry : frame.entries()) {
@@ -244,7 +250,9 @@ Status write_initial(Replica& replica, const SealedFrame& frame) {
         }
         volume = entry.volume;
         end = entry.offset.value() + entry.length.value();
-        ops.push_back({entry.offset, frame.payload(entry)});
+        const auto payload = frame.payload(entry, unpacked.emplace_back());
+        if (!payload.ok()) return payload.status();
+        ops.push_back({entry.offset, *payload});
     }
     return ops.empty() ? Status() : flush();
 }

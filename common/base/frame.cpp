@@ -17,7 +17,16 @@ Status check_payload(const FrameEntry& entry, Bytes payload) {
                         entry.lsn.value(), entry.payload_offset, crc, entry.payload_crc)};
     }
     if (entry.kind == EntryKind::mark) return unpack_mark(payload).status();
-    return {};
+    const StoredPayload stored(payload, entry.length.value());
+    if (!stored.packed()) return {};
+    const auto data = stored.data_crc();
+    if (!data.ok())
+        return data.status().with_context(fmt::format("frame: payload of step {} at byte {}",
+                                                      entry.lsn.value(), entry.payload_offset));
+    if (*data == entry.data_crc) return {};
+    return {ErrorCode::corrupt,
+            fmt::format("frame: data_crc of step {} at byte {}: found {:#010x}, wanted {:#010x}",
+                        entry.lsn.value(), entry.payload_offset, *data, entry.data_crc)};
 }
 
 }  // namespace
@@ -85,11 +94,20 @@ Result<std::shared_ptr<const SealedFrame>> SealedFrame::parse(Buffer bytes) {
     return std::shared_ptr<const SealedFrame>(std::move(frame));
 }
 
-Bytes SealedFrame::payload(const FrameEntry& entry) const {
+StoredPayload SealedFrame::stored(const FrameEntry& entry) const {
     if (entry.payload_bytes == 0) return {};
     const std::size_t end = std::size_t{entry.payload_offset} + entry.payload_bytes;
     EVERSTEP_ASSERT(end <= bytes_.size(), "an entry of another frame");
-    return bytes().subspan(entry.payload_offset, entry.payload_bytes);
+    const Bytes stored = bytes().subspan(entry.payload_offset, entry.payload_bytes);
+    return {stored, carries_data(entry.kind) ? entry.length.value() : stored.size()};
+}
+
+Result<Bytes> SealedFrame::payload(const FrameEntry& entry, Buffer& unpacked) const {
+    const StoredPayload payload = stored(entry);
+    if (!payload.packed()) return payload.stored();
+    unpacked.resize(payload.length());
+    EVERSTEP_TRY(payload.read(unpacked.bytes()));
+    return Bytes(unpacked.bytes());
 }
 
 std::uint32_t SealedFrame::crc() const {

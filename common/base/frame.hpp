@@ -4,7 +4,7 @@
 //
 // Bytes (little-endian; docs/journal-format.md): header (128) | payload | entries (64 each).
 // The payload comes first so that a frame is built in place while writes arrive, without moving a
-// byte.
+// byte. In a compressed frame the data of a write may be packed (packing.hpp).
 //
 // Invariants
 //  - in a write frame the entries that take an LSN are first_lsn .. last_lsn without a
@@ -16,8 +16,10 @@
 //  - prev_hash is the hash of the write frame before it on the path (zero for the first);
 //  - a resync frame stands outside the chain: first_lsn = last_lsn = as_of, no flags, prev_hash
 //    zero; its entries (data, zero, discard) are positions (as_of, sub_first + i);
-//  - parsing checks magic, version, reserved bytes, every length and range, header CRC, entries CRC
-//    and each payload CRC before anything is given out (law 8).
+//  - parsing checks magic, version, reserved bytes, every length and range, header CRC, entries
+//  CRC,
+//    each payload CRC, and that what is packed holds the data of its CRC, before anything is given
+//    out (law 8).
 // Thread: a SealedFrame is immutable and may be shared by threads; a FrameBuilder has one owner.
 #pragma once
 
@@ -26,6 +28,7 @@
 #include <vector>
 
 #include "common/base/buffer.hpp"
+#include "common/base/packing.hpp"
 #include "common/base/status.hpp"
 #include "common/base/types.hpp"
 
@@ -55,6 +58,9 @@ enum class EntryKind : std::uint8_t {
 [[nodiscard]] constexpr bool takes_lsn(EntryKind kind) {
     return kind <= EntryKind::sync;
 }
+[[nodiscard]] constexpr bool carries_data(EntryKind kind) {
+    return kind == EntryKind::data || kind == EntryKind::reread;
+}
 [[nodiscard]] std::string_view entry_kind_name(EntryKind kind);
 
 // One captured operation on its way to a frame (walk, stage 1 to 2). The payload is only borrowed.
@@ -74,8 +80,9 @@ struct FrameEntry {
     WallTime wall;                     // the primary's raw wall clock
     WallTime step_time;                // never less than the predecessor's on the path
     std::uint32_t payload_offset = 0;  // from the start of the frame
-    std::uint32_t payload_bytes = 0;
-    std::uint32_t payload_crc = 0;  // CRC32C
+    std::uint32_t payload_bytes = 0;   // of data less than `length` where it is packed
+    std::uint32_t payload_crc = 0;     // CRC32C of the payload as it is stored
+    std::uint32_t data_crc = 0;        // CRC32C of the data of a packed one
     VolumeIndex volume;
     EntryKind kind = EntryKind::data;
     bool fua = false;
@@ -91,6 +98,7 @@ struct FrameHeader {
     std::uint32_t sub_first = 0;  // resync frames only
     bool after_branch = false;    // the first write frame of its timeline
     bool after_gap = false;       // the first write frame behind a gap
+    bool compressed = false;      // the data of some entry is packed
     std::uint32_t entry_count = 0;
     std::uint32_t body_bytes = 0;  // payload and entries
     Hash128 prev_hash{};
@@ -106,7 +114,10 @@ class SealedFrame {
     [[nodiscard]] static Result<std::uint32_t> frame_bytes(Bytes header);
     [[nodiscard]] const FrameHeader& header() const { return header_; }
     [[nodiscard]] const std::vector<FrameEntry>& entries() const { return entries_; }
-    [[nodiscard]] Bytes payload(const FrameEntry& entry) const;
+    // What lies in the frame for an entry of it: what takes bytes for data asks for the data.
+    [[nodiscard]] StoredPayload stored(const FrameEntry& entry) const;
+    // The data of an entry, or a mark's body: in the frame, or in `unpacked` where it is packed.
+    [[nodiscard]] Result<Bytes> payload(const FrameEntry& entry, Buffer& unpacked) const;
     [[nodiscard]] Bytes bytes() const { return bytes_.bytes(); }
     // What it holds of memory, which is more than bytes(): whole pages, and room that was left.
     [[nodiscard]] std::size_t memory_bytes() const {
@@ -139,10 +150,13 @@ class FrameBuilder {
     void add(FrameEntry entry, Bytes payload);
     // Seals what was added. `header`: the caller gives kind, group, timeline, seq, first/last LSN,
     // sub_first, flags and prev_hash. The builder is empty afterwards and may be used again.
-    [[nodiscard]] FramePtr seal(FrameHeader header);
+    // `packer`: packs the data that becomes shorter by it; null: nothing is packed.
+    [[nodiscard]] FramePtr seal(FrameHeader header, Packer* packer = nullptr);
 
   private:
+    [[nodiscard]] bool pack(Packer& packer);
     Buffer bytes_;
+    Buffer packed_;  // the same with what is packed, while it is sealed
     std::vector<FrameEntry> entries_;
     std::size_t capacity_bytes_;
 };

@@ -39,8 +39,8 @@ bool has_range(EntryKind kind) {
     return takes_lsn(kind) && kind != EntryKind::sync;
 }
 
-bool has_data(EntryKind kind) {
-    return kind == EntryKind::data || kind == EntryKind::reread;
+bool is_packed(const FrameEntry& entry) {
+    return carries_data(entry.kind) && entry.payload_bytes < entry.length.value();
 }
 
 Status check_chain(const FrameHeader& header) {
@@ -101,17 +101,22 @@ Status check_range(const FrameEntry& entry) {
 }
 
 Status check_payload_size(const FrameEntry& entry) {
-    if (has_data(entry.kind)) {
-        if (entry.payload_bytes != entry.length.value()) {
-            return corrupt("entry payload_bytes", entry.payload_bytes, entry.length.value());
+    if (carries_data(entry.kind)) {
+        if (entry.payload_bytes == 0 || entry.payload_bytes > entry.length.value()) {
+            return corrupt("entry payload_bytes", entry.payload_bytes,
+                           fmt::format("1 to {}", entry.length.value()));
         }
-        if (entry.payload_bytes > kWritePayloadBytesMax) {
+        if (entry.length.value() > kWritePayloadBytesMax) {
             return {ErrorCode::too_large,
-                    fmt::format("frame: entry payload_bytes: found {}, at most {}",
-                                entry.payload_bytes, kWritePayloadBytesMax)};
+                    fmt::format("frame: data of an entry, payload_bytes {}: found {}, at most {}",
+                                entry.payload_bytes, entry.length.value(), kWritePayloadBytesMax)};
+        }
+        if (entry.data_crc != 0 && !is_packed(entry)) {
+            return corrupt("entry data_crc", entry.data_crc, 0);
         }
         return {};
     }
+    if (entry.data_crc != 0) return corrupt("entry data_crc", entry.data_crc, 0);
     if (entry.kind == EntryKind::mark) {
         if (entry.payload_bytes == 0 || entry.payload_bytes > kMarkBodyBytesMax) {
             return corrupt("mark payload_bytes", entry.payload_bytes,
@@ -175,6 +180,7 @@ void pack_header(const FrameHeader& header, const HeaderExtra& extra, MutableByt
     disk.magic = kMagic;
     disk.version = kVersion;
     disk.kind = static_cast<std::uint8_t>(header.kind);
+    disk.compression = header.compressed ? 1 : 0;
     disk.flags =
         (header.after_branch ? kFlagAfterBranch : 0U) | (header.after_gap ? kFlagAfterGap : 0U);
     disk.entry_count = header.entry_count;
@@ -216,7 +222,7 @@ Status unpack_header(Bytes from, FrameHeader& header, HeaderExtra& extra) {
         disk.kind != static_cast<std::uint8_t>(FrameKind::resync)) {
         return corrupt("kind", disk.kind, "1 or 2");
     }
-    if (disk.compression != 0) return corrupt("compression", disk.compression, 0);
+    if (disk.compression > 1) return corrupt("compression", disk.compression, "0 or 1");
     if ((disk.flags & ~kFlagsKnown) != 0) return corrupt("flags", disk.flags, "bits 0 and 1");
     if (!is_zero(std::as_bytes(std::span(disk.reserved))))
         return corrupt("reserved", "set", "zero");
@@ -233,6 +239,7 @@ Status unpack_header(Bytes from, FrameHeader& header, HeaderExtra& extra) {
     read.sub_first = disk.sub_first;
     read.after_branch = (disk.flags & kFlagAfterBranch) != 0;
     read.after_gap = (disk.flags & kFlagAfterGap) != 0;
+    read.compressed = disk.compression != 0;
     read.entry_count = disk.entry_count;
     read.body_bytes = disk.body_bytes;
     EVERSTEP_TRY(check_chain(read));
@@ -255,6 +262,7 @@ void pack_entry(const FrameEntry& entry, MutableBytes to) {
     disk.volume = static_cast<std::uint16_t>(entry.volume.value());
     disk.kind = static_cast<std::uint8_t>(entry.kind);
     disk.flags = entry.fua ? kEntryFlagFua : std::uint8_t{0};
+    disk.data_crc = entry.data_crc;
     std::memcpy(to.data(), &disk, sizeof disk);
 }
 
@@ -281,6 +289,7 @@ Status unpack_entry(Bytes from, FrameEntry& entry) {
     read.volume = VolumeIndex(disk.volume);
     read.kind = static_cast<EntryKind>(disk.kind);
     read.fua = (disk.flags & kEntryFlagFua) != 0;
+    read.data_crc = disk.data_crc;
     EVERSTEP_TRY(check_entry(read));
     entry = read;
     return {};
@@ -298,8 +307,29 @@ Status check_entry(const FrameEntry& entry) {
     return check_payload_size(entry);
 }
 
+namespace {
+
+Status check_packed(const FrameHeader& header, const std::vector<FrameEntry>& entries) {
+    std::uint64_t bytes = 0;
+    bool any = false;
+    for (const FrameEntry& entry : entries) {
+        bytes += carries_data(entry.kind) ? entry.length.value() : entry.payload_bytes;
+        if (!is_packed(entry)) continue;
+        any = true;
+        if (!header.compressed)
+            return corrupt("entry payload_bytes", entry.payload_bytes, entry.length.value());
+    }
+    if (header.compressed != any) return corrupt("compression", 1, "0: no payload is packed");
+    if (bytes <= kPayloadBytesMax) return {};
+    return {ErrorCode::too_large, fmt::format("frame: data of its entries: found {}, at most {}",
+                                              bytes, kPayloadBytesMax)};
+}
+
+}  // namespace
+
 Status check_entries(const FrameHeader& header, std::uint32_t payload_bytes,
                      const std::vector<FrameEntry>& entries) {
+    EVERSTEP_TRY(check_packed(header, entries));
     Lsn next = header.first_lsn;
     std::uint64_t payload_next = kFrameHeaderBytes;
     for (std::size_t i = 0; i < entries.size(); ++i) {

@@ -27,7 +27,7 @@ struct HeaderDisk {
     std::uint32_t magic;
     std::uint16_t version;
     std::uint8_t kind;
-    std::uint8_t compression;  // 0 = none
+    std::uint8_t compression;  // 0 = none, 1 = some payload is packed (zstd)
     std::uint32_t flags;
     std::uint32_t entry_count;
     std::uint8_t group[16];
@@ -66,7 +66,8 @@ struct EntryDisk {
     std::uint16_t volume;
     std::uint8_t kind;
     std::uint8_t flags;
-    std::uint8_t reserved[8];
+    std::uint32_t data_crc;  // CRC32C of the data of a packed payload; else 0
+    std::uint8_t reserved[4];
 };
 static_assert(sizeof(EntryDisk) == kFrameEntryBytes);
 static_assert(offsetof(EntryDisk, offset) == 8 && offsetof(EntryDisk, length) == 16);
@@ -75,7 +76,7 @@ static_assert(offsetof(EntryDisk, payload_offset) == 40 &&
               offsetof(EntryDisk, payload_bytes) == 44);
 static_assert(offsetof(EntryDisk, payload_crc) == 48 && offsetof(EntryDisk, volume) == 52);
 static_assert(offsetof(EntryDisk, kind) == 54 && offsetof(EntryDisk, flags) == 55);
-static_assert(offsetof(EntryDisk, reserved) == 56);
+static_assert(offsetof(EntryDisk, data_crc) == 56 && offsetof(EntryDisk, reserved) == 60);
 static_assert(kFrameBytesMax ==
               kFrameHeaderBytes + kPayloadBytesMax + kFrameEntriesMax * kFrameEntryBytes);
 
@@ -99,7 +100,8 @@ void pack_entry(const FrameEntry& entry, MutableBytes to);
 // Checks an entry by itself; what unpack_entry() and the builder ask.
 [[nodiscard]] Status check_entry(const FrameEntry& entry);
 // Checks all entries against their header: LSNs without a hole, marks and flush marks in range,
-// payload ranges contiguous from the header's end and payload_bytes long.
+// payload ranges contiguous from the header's end and payload_bytes long; payloads packed only in a
+// compressed frame, one at least, and with them no more data than fits a frame that is none.
 [[nodiscard]] Status check_entries(const FrameHeader& header, std::uint32_t payload_bytes,
                                    const std::vector<FrameEntry>& entries);
 

@@ -124,6 +124,7 @@ Value frame_value(Bytes body) {
     value.set("seq", header.seq.value());
     value.set("first_lsn", header.first_lsn.value());
     value.set("last_lsn", header.last_lsn.value());
+    value.set("compression", header.compressed ? "zstd" : "none");
     value.set("hash", hex((*frame)->hash()));
     value.set("previous_hash", hex(header.prev_hash));
     Value steps = Value::list();

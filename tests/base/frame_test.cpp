@@ -107,6 +107,7 @@ void expect_same(const SealedFrame& a, const SealedFrame& b) {
     EXPECT_EQ(a.header().sub_first, b.header().sub_first);
     EXPECT_EQ(a.header().after_branch, b.header().after_branch);
     EXPECT_EQ(a.header().after_gap, b.header().after_gap);
+    EXPECT_EQ(a.header().compressed, b.header().compressed);
     EXPECT_EQ(a.header().entry_count, b.header().entry_count);
     EXPECT_EQ(a.header().body_bytes, b.header().body_bytes);
     EXPECT_EQ(a.header().prev_hash, b.header().prev_hash);
@@ -116,8 +117,8 @@ void expect_same(const SealedFrame& a, const SealedFrame& b) {
         const FrameEntry& y = b.entries()[i];
         EXPECT_EQ(std::tie(x.lsn, x.offset, x.length, x.wall, x.step_time, x.payload_offset),
                   std::tie(y.lsn, y.offset, y.length, y.wall, y.step_time, y.payload_offset));
-        EXPECT_EQ(std::tie(x.payload_bytes, x.payload_crc, x.volume, x.kind, x.fua),
-                  std::tie(y.payload_bytes, y.payload_crc, y.volume, y.kind, y.fua));
+        EXPECT_EQ(std::tie(x.payload_bytes, x.payload_crc, x.volume, x.kind, x.fua, x.data_crc),
+                  std::tie(y.payload_bytes, y.payload_crc, y.volume, y.kind, y.fua, y.data_crc));
     }
 }
 
@@ -128,7 +129,7 @@ TEST(Frame, GoldenBytesDoNotChange) {
     const auto parsed = SealedFrame::parse(copy_of(golden_bytes()));
     ASSERT_TRUE(parsed.ok()) << parsed.status().message();
     expect_same(**parsed, *frame);
-    const auto mark = unpack_mark((*parsed)->payload((*parsed)->entries()[3]));
+    const auto mark = unpack_mark((*parsed)->stored((*parsed)->entries()[3]).stored());
     ASSERT_TRUE(mark.ok());
     EXPECT_EQ(mark->name, "release");
     EXPECT_EQ(mark->consistency, "filesystem");
@@ -191,7 +192,7 @@ TEST(Frame, RandomFramesRoundTrip) {
         EXPECT_EQ((*parsed)->crc(), crc32c(frame->bytes()));
         for (std::size_t i = 0; i < plan.entries.size(); ++i) {
             const FrameEntry& entry = (*parsed)->entries()[i];
-            EXPECT_TRUE(std::ranges::equal((*parsed)->payload(entry), plan.payloads[i]));
+            EXPECT_TRUE(std::ranges::equal((*parsed)->stored(entry).stored(), plan.payloads[i]));
             EXPECT_EQ(entry.payload_crc, crc32c(plan.payloads[i]));
             EXPECT_EQ(entry.offset, plan.entries[i].offset);
             EXPECT_EQ(entry.step_time, plan.entries[i].step_time);

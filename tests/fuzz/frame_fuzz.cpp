@@ -1,5 +1,6 @@
 // Hostile frame bytes. Either they are refused, or what parse() gives out builds the very same
-// bytes again. Random input never gets past a CRC, so each input is tried as it is and once more
+// bytes again; of a compressed one the same frame without compression, which packs to a frame of
+// the same data. Random input never gets past a CRC, so each input is tried as it is and once more
 // with its checksums made right.
 #include <cstring>
 
@@ -14,6 +15,22 @@ using everstep::SealedFrame;
 using everstep::frame_format::EntryDisk;
 using everstep::frame_format::HeaderDisk;
 
+void pack_again(const SealedFrame& frame, const everstep::FramePtr& plain) {
+    EVERSTEP_ASSERT(!plain->header().compressed, "a frame without a packer is compressed");
+    everstep::FrameBuilder builder;
+    for (std::size_t i = 0; i < plain->entries().size(); ++i) {
+        const everstep::FrameEntry& entry = plain->entries()[i];
+        const everstep::FrameEntry& packed = frame.entries()[i];
+        EVERSTEP_ASSERT(packed.data_crc == 0 || packed.data_crc == entry.payload_crc,
+                        "data of another checksum");
+        builder.add(entry, plain->stored(entry).stored());
+    }
+    everstep::Packer packer(1);
+    Buffer bytes;
+    bytes.append(builder.seal(plain->header(), &packer)->bytes());
+    EVERSTEP_ASSERT(SealedFrame::parse(std::move(bytes)).ok(), "packed again it is refused");
+}
+
 void check(Buffer bytes) {
     Buffer before;
     before.append(bytes.bytes());
@@ -24,9 +41,13 @@ void check(Buffer bytes) {
     }
     const SealedFrame& frame = **parsed;
     everstep::FrameBuilder builder;
+    Buffer unpacked;
     for (const everstep::FrameEntry& entry : frame.entries()) {
-        builder.add(entry, frame.payload(entry));
+        const auto payload = frame.payload(entry, unpacked);
+        EVERSTEP_ASSERT(payload.ok(), "what parse() gave out does not unpack");
+        builder.add(entry, *payload);
     }
+    if (frame.header().compressed) return pack_again(frame, builder.seal(frame.header()));
     const everstep::FramePtr again = builder.seal(frame.header());
     EVERSTEP_ASSERT(again->hash() == frame.hash(), "built again it has another hash");
     EVERSTEP_ASSERT(again->bytes().size() == before.size() &&
@@ -53,8 +74,13 @@ void make_checksums_right(Buffer& bytes) {
         std::memcpy(&entry, entries + i * sizeof entry, sizeof entry);
         const std::size_t end = std::size_t{entry.payload_offset} + entry.payload_bytes;
         if (entry.payload_bytes == 0 || end > bytes.size() - packed) continue;
-        entry.payload_crc =
-            everstep::crc32c(bytes.bytes().subspan(entry.payload_offset, entry.payload_bytes));
+        const Bytes stored =
+            Bytes(bytes.bytes()).subspan(entry.payload_offset, entry.payload_bytes);
+        entry.payload_crc = everstep::crc32c(stored);
+        if (entry.payload_bytes < entry.length && entry.length <= everstep::kWritePayloadBytesMax) {
+            const auto data = everstep::StoredPayload(stored, entry.length).data_crc();
+            if (data.ok()) entry.data_crc = *data;
+        }
         std::memcpy(entries + i * sizeof entry, &entry, sizeof entry);
     }
     header.entries_crc = everstep::crc32c(Bytes(entries, packed));

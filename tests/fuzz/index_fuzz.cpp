@@ -76,7 +76,7 @@ void look_up_merged(Bytes items) {
 }
 
 void look_up(Bytes items, const IndexedFile& of) {
-    PageView redo(pages_of(items, {.sorted = 51, .fence = 20, .behind = 4}));
+    PageView redo(pages_of(items, {.sorted = 55, .fence = 20, .behind = 4}));
     const PagedWrites writes(redo, of);
     const PathSpan span{{Lsn(3), 0}, {Lsn(1ULL << 40), 1}};
     PageView undo(pages_of(items, {.sorted = 35, .fence = 8}));

@@ -206,7 +206,11 @@ TEST_F(IndexFiles, EveryFlippedByteAndEveryTruncationIsFound) {
     unit.length = 100 << 10;
     unit.volume = 1;
     const std::vector<std::byte> payload(unit.length, std::byte{7});
-    index.writes.add(unit, payload);
+    index.writes.add(unit, {payload, payload.size()});
+    unit.lsn = Lsn(6);
+    Buffer packed;
+    ASSERT_TRUE(Packer(1).pack(payload, packed));
+    index.writes.add(unit, {packed.bytes(), payload.size()});
     FrameRef frame;
     frame.seq = FrameSeq(3);
     frame.first = frame.last = Lsn(5);

@@ -189,7 +189,8 @@ void ModelWorld::resync(const TestWrite& write) {
     header.timeline = lab_.store->tip().point.timeline;
     header.first_lsn = header.last_lsn = entry.lsn;
     header.sub_first = 1;
-    check(lab_.store->append_resync(builder.seal(header)), "append_resync");
+    Packer* const packer = line().packs ? any_packer(pick(100)) : nullptr;
+    check(lab_.store->append_resync(builder.seal(header, packer)), "append_resync");
 }
 
 }  // namespace everstep::journal::lab

@@ -54,6 +54,7 @@ ModelWorld::ModelWorld(std::uint64_t seed, const testing::TestPartResultArray& r
     keeps_all_ = pick(3) == 0;
     lab_.open();
     lines_.push_back(std::make_unique<Primary>(lab_.options.group, test_uuid(1), kSizes));
+    lines_[0]->packs = pick(4) != 0;
     Tip base;
     base.point = {test_uuid(1), Lsn(0)};
     check(lab_.store->begin_history({lines_[0]->timeline()}, base), "begin_history");

@@ -84,11 +84,12 @@ void MemoryReplica::zero(VolumeIndex volume, ByteOffset offset, ByteCount length
 
 std::vector<std::byte> content(const TestWrite& write, Lsn lsn, std::uint64_t line) {
     std::vector<std::byte> bytes(write.length.value());
+    const std::uint64_t factor = lsn.value() % 3 == 0 ? 6364136223846793005ULL : 1;
     for (std::size_t at = 0; at < bytes.size(); at += kSectorBytes) {
         const std::uint64_t fields[] = {lsn.value(), line, write.volume.value(),
                                         (write.offset.value() + at) / kSectorBytes};
         std::uint64_t mix = lsn.value() * 0x9e3779b97f4a7c15ULL ^ line << 40 ^ fields[3];
-        for (std::size_t i = 0; i < kSectorBytes; i += 8, mix = mix * 6364136223846793005ULL + 1)
+        for (std::size_t i = 0; i < kSectorBytes; i += 8, mix = mix * factor + 1)
             std::memcpy(bytes.data() + at + i, &mix, 8);
         std::memcpy(bytes.data() + at, fields, sizeof fields);
     }
@@ -116,8 +117,15 @@ Primary::Primary(Uuid group, TimelineId timeline, std::vector<ByteCount> sizes)
     tips_[0] = tip_;
 }
 
+Packer* any_packer(std::uint64_t number) {
+    thread_local Packer packer(1);
+    if (number % 4 == 3) return nullptr;
+    packer.set_level(1 + static_cast<int>(number % kPackLevelMax));
+    return &packer;
+}
+
 Primary::Primary(const Primary& parent, TimelineId timeline, Lsn branch)
-    : group_(parent.group_), images_(parent.images_), tips_(parent.tips_) {
+    : packs(parent.packs), group_(parent.group_), images_(parent.images_), tips_(parent.tips_) {
     const Tip at = parent.tip_at(branch);
     tip_ = at;
     tips_.erase(tips_.upper_bound(branch.value()), tips_.end());
@@ -208,7 +216,7 @@ FramePtr Primary::seal(std::size_t steps) {
     header.prev_hash = tip_.hash;
     header.after_branch = first_ && header.first_lsn == info_.branch_lsn + 1;
     first_ = false;
-    FramePtr frame = builder_.seal(header);
+    FramePtr frame = builder_.seal(header, packs ? any_packer(header.seq.value()) : nullptr);
     tip_.seq = header.seq;
     tip_.hash = frame->hash();
     // A frame without a step holds none: that of the step stays the one that is named.

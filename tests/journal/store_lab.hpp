@@ -56,8 +56,11 @@ struct TestWrite {
 };
 
 // Content that says which write it is of: each sector bears lsn, timeline number, volume and its
-// own number.
+// own number. That of every third cannot be packed.
 [[nodiscard]] std::vector<std::byte> content(const TestWrite& write, Lsn lsn, std::uint64_t line);
+
+// Packs frames by any level; of four numbers one says that it is left as it is.
+[[nodiscard]] Packer* any_packer(std::uint64_t number);
 
 // Seals frames along a line and keeps the image behind every step.
 class Primary {
@@ -81,6 +84,7 @@ class Primary {
     [[nodiscard]] const TimelineInfo& timeline() const { return info_; }
     void skip_to(Lsn lsn);  // the steps between are lost to the standby
     std::vector<Image> now;
+    bool packs = false;  // most of its frames, and of the lines that branch from it
 
   private:
     void add(const std::vector<TestWrite>& writes);

@@ -7,6 +7,7 @@ namespace everstep::power {
 Past::Past(Uuid group, std::vector<ByteCount> sizes) : group_(group) {
     lines_.reserve(64);
     lines_.emplace_back(journal::lab::Primary(group, journal::lab::test_uuid(1), std::move(sizes)));
+    lines_.front().writer.packs = true;
 }
 
 PastLine& Past::branch(std::size_t parent, Lsn at) {
@@ -63,7 +64,7 @@ FramePtr Past::resync_frame(const PastGap& gap, const journal::lab::TestWrite& w
     header.timeline = line;
     header.first_lsn = header.last_lsn = tip;
     header.sub_first = 1;
-    return builder.seal(header);
+    return builder.seal(header, journal::lab::any_packer(tip.value()));
 }
 
 std::string difference(const std::vector<journal::lab::Image>& found,
