@@ -97,8 +97,10 @@ class CopyTest : public testing::Test {
                 const auto to =
                     standby_.begin() + static_cast<std::ptrdiff_t>(entry.offset.value());
                 std::fill_n(to, entry.length.value(), std::byte{0});
-                const Bytes payload = frame->payload(entry);
-                std::copy(payload.begin(), payload.end(), to);
+                Buffer unpacked;
+                const Result<Bytes> payload = frame->payload(entry, unpacked);
+                ASSERT_TRUE(payload.ok());
+                std::copy(payload->begin(), payload->end(), to);
             }
             copy_->ask();
         }
