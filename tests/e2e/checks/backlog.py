@@ -105,8 +105,9 @@ def queue_spool_gap_and_back(context):
         settle_behind_gap(scene)
         gap = gap_of(scene, "the backlog is full")
         require(gap["from"] < gap["to"] and gap["bytes"] > 0, f"the gap's ends and bytes: {gap}")
-        require(gap["extent_count"] == len(gap["extents"]) > 0 and gap["extents"][0]["volume"] == "data",
-                f"the gap's extents: {gap}")
+        shown = gap["extents"]
+        require(len(shown) == min(100, gap["extent_count"]) > 0 and shown[0]["volume"] == "data",
+                f"{len(shown)} extents of {gap['extent_count']}, the first {shown[:1]}")
         wait_for("back to streaming is told", lambda: told(scene.alpha, "backlog", "beta", "in order again"), 10)
         streams_on(scene)
         scene.beta.term()
@@ -173,8 +174,8 @@ class SmallSpool:
 @check("backlog.spool_disk_full", 180)
 def spool_disk_full(context):
     """ENOSPC below `spool_bytes` is a full spool: a gap for the standby, nothing for the application."""
-    with Scene(context, {"data": 8 << 20}, queue_bytes="128KiB", spool_bytes="1GiB") as scene:
-        disk = SmallSpool(scene.alpha, "512k")
+    with Scene(context, {"data": 8 << 20}, queue_bytes="512KiB", spool_bytes="1GiB") as scene:
+        disk = SmallSpool(scene.alpha, "4m")
         try:
             scene.start()
             scene.write(20)
