@@ -115,6 +115,24 @@ def queue_spool_gap_and_back(context):
         require(len(extents) == gap["extent_count"], f"{len(extents)} extents in the record, {gap}")
 
 
+@check("backlog.a_primary_that_ends_in_gap_mode", 180)
+def ends_in_gap_mode(context):
+    """Killed, or stopped cleanly, while order is lost or much is spooled: the next start brings the standby back."""
+    with Scene(context, {"data": 8 << 20}, **TINY) as scene:
+        scene.start()
+        for state, end in (("gap", scene.alpha.term), ("gap", scene.alpha.kill9), ("spool", scene.alpha.kill9)):
+            all_succeeded(scene.write(20))
+            scene.settle()
+            scene.alpha.do("pause", GROUP)
+            write_until(scene, f"what waits is in the state {state}", in_state(scene, state))
+            lost = scene.oplog.stamp()
+            end()
+            scene.alpha.start()
+            scene.lab.wait_serving()
+            scene.settle(lost, gap_allowed=True)
+            require(spooled(scene.alpha) == 0, f"{spooled(scene.alpha)} bytes are left in the spool")
+
+
 @check("backlog.the_spool_is_enough", 120)
 def the_spool_is_enough(context):
     """What goes through the spool costs no order: streamed from it, told when it is empty again; limits by SIGHUP."""
