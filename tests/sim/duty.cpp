@@ -1,0 +1,239 @@
+#include "tests/sim/duty.hpp"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+namespace everstep::sim {
+namespace {
+
+constexpr Time kCutOff = std::chrono::seconds(25);
+constexpr Time kTryAgain = std::chrono::milliseconds(500);
+constexpr unsigned kTries = 60;
+constexpr Time kMembersAsked = std::chrono::seconds(2);
+constexpr Time kRace = std::chrono::milliseconds(120);
+
+// The word behind "db: kind: ".
+std::string named_in(const std::string& line, const std::string& before,
+                     const std::string& behind) {
+    const auto at = line.find(before);
+    if (at == line.npos) return {};
+    const auto end = line.find(behind, at + before.size());
+    return end == line.npos ? std::string()
+                            : line.substr(at + before.size(), end - at - before.size());
+}
+
+bool asks_to_adopt(const Value& told) {
+    return told.at("why").text().find("everstep adopt") != std::string::npos;
+}
+
+// Known: where the primary's new timeline leaves a line inside another standby's gap, that one is
+// refused, and only adopt brings it back (tests/sim/README.md).
+bool branch_in_gap(const Value& peer) {
+    const bool known = peer.at("why").text().find("lies inside a gap") != std::string::npos;
+    if (known) probe("a branch point inside a standby's gap");
+    return known;
+}
+
+}  // namespace
+
+Duty::Duty(World& world, Cluster& cluster) : world_(world), cluster_(cluster) {}
+
+void Duty::heard(const std::string& node, const std::string& line) {
+    if (const auto name = named_in(line, "alarm-ack: ", " has not answered"); !name.empty()) {
+        world_.probe("a standby was declared behind");
+        behind_[node].insert(name);
+    }
+    if (const auto name = named_in(line, " ack: ", " has caught up"); !name.empty())
+        behind_[node].erase(name);
+    if (line.find("alarm-gap") != line.npos) lost_order_.insert(node);
+    const bool alone = line.find("too few standbys answered") != line.npos ||
+                       line.find("no standby confirmed") != line.npos;
+    if (alone && node == lossy_ && application_ != nullptr) {
+        world_.probe("a primary came back without what its standbys keep");
+        application_->expectation().device_lost(true);
+    }
+    if (line.find("serving from step") != line.npos && node == lossy_) lossy_.clear();
+}
+
+void Duty::device_lost(const std::string& node) {
+    if (node != serving_) return;
+    lossy_ = node;
+    application_->expectation().device_lost(false);
+}
+
+bool Duty::kept(std::uint64_t operation, const SectorRange& range, bool zero) {
+    const ClusterOptions& options = cluster_.options();
+    if (options.ack != "durable") return false;
+    const std::set<std::string>& behind = behind_[serving_];
+    std::vector<std::string> present;
+    for (const std::string& node : kNodes)
+        if (node != serving_ && !behind.contains(node)) present.push_back(node);
+    const std::size_t needed = options.ack_standbys == "1" ? 1 : kNodes.size() - 1;
+    if (present.size() < needed) return false;
+    const auto at = cluster_.chronicle().step_of(operation, range, zero);
+    // Written while order was lost: it went with the resync, whose end they have called durable.
+    if (!at && lost_order_.contains(serving_)) return true;
+    const auto holds = [&](const std::string& node) {
+        return at && cluster_.chronicle().claimed(node, *at) >= at->lsn;
+    };
+    if (static_cast<std::size_t>(std::count_if(present.begin(), present.end(), holds)) >= needed)
+        return true;
+    world_.fail("law 1", fmt::format("{} answered operation {} while `durable` is in force, and "
+                                     "not {} standbys have called step {} durable",
+                                     serving_, operation, needed, at ? at->lsn.value() : 0));
+    return false;
+}
+
+std::string Duty::furthest() const {
+    std::string best;
+    Lsn lsn;
+    for (const std::string& node : kNodes) {
+        if (node == serving_) continue;
+        Lsn own;
+        for (const auto& [timeline, claim] : cluster_.chronicle().claims(node))
+            own = std::max(own, claim);
+        if (best.empty() || own > lsn) {
+            best = node;
+            lsn = own;
+        }
+    }
+    return best;
+}
+
+void Duty::take_over() {
+    if (taking_) return;
+    taking_ = true;
+    const std::string node = chosen_ = furthest();
+    world_.trace("operator: " + serving_ + " is cut off, " + node + " is to take over");
+    for (const std::string& other : kNodes) {
+        if (other == serving_) continue;
+        cluster_.network().block(serving_, other, world_.now() + kCutOff);
+        cluster_.network().block(other, serving_, world_.now() + kCutOff);
+    }
+    try_take_over(node, kTries);
+}
+
+void Duty::try_take_over(const std::string& node, unsigned left) {
+    if (left == 0) {
+        taking_ = false;
+        return;
+    }
+    // The link may come back while the node takes over: it waits so long for the others' answers.
+    if (world_.one_in(2))
+        world_.at(world_.now() + kMembersAsked + world_.between(-kRace, kRace), 0,
+                  [this, node] { cluster_.network().free(node, serving_); });
+    cluster_.ask(node, {"takeover", {{"group", "db"}, {"force", "1"}}},
+                 [this, node, left](const wire::AdminReply& reply) {
+                     if (reply.error == ErrorCode::ok) return taken(node);
+                     world_.trace("operator: takeover: " + reply.message);
+                     world_.at(world_.now() + kTryAgain, 0,
+                               [this, node, left] { try_take_over(node, left - 1); });
+                 });
+}
+
+// The application moves a little later.
+void Duty::taken(const std::string& node) {
+    ++takeovers_;
+    world_.probe("a takeover");
+    world_.at(world_.now() + world_.between(Time(0), std::chrono::seconds(2)), 0, [this, node] {
+        application_->leave([this, node] {
+            world_.trace("operator: the application uses " + node);
+            serving_ = node;
+            lossy_.clear();
+            taking_ = false;
+            application_->expectation().taken_over();
+        });
+    });
+}
+
+void Duty::look_after() {
+    judge();
+    for (const std::string& node : kNodes) {
+        if (!cluster_.machine(node).up()) {
+            status_.erase(node);
+            cluster_.start(node);
+            continue;
+        }
+        cluster_.status(node, [this, node](const Value& group) {
+            status_[node] = group;
+            tend(node, group);
+        });
+    }
+}
+
+void Duty::adopt(const std::string& node) {
+    world_.probe("a node was adopted");
+    cluster_.ask(node, {"adopt", {{"group", "db"}, {"from", serving_}}},
+                 [this, node](const wire::AdminReply& reply) {
+                     world_.trace("operator: adopt on " + node + ": " + reply.message);
+                     if (reply.error == ErrorCode::ok) cluster_.chronicle().forget(node);
+                 });
+}
+
+// What the node's own words ask for.
+void Duty::tend(const std::string& node, const Value& group) {
+    const std::string state = group.at("state").text();
+    if (!group.at("held_at").is_null())
+        cluster_.ask(node, {"resume", {{"group", "db"}}}, [](const wire::AdminReply&) {});
+    const Value::List* peers = group.at("peers").as_list();
+    for (std::size_t i = 0; node == serving_ && peers != nullptr && i < peers->size(); ++i)
+        if (asks_to_adopt((*peers)[i]) || branch_in_gap((*peers)[i]))
+            adopt((*peers)[i].at("node").text());
+    if (state == "serving" && node != serving_ && !taking_) {
+        // The answer to its takeover did not come.
+        taking_ = true;
+        taken(node);
+    } else if (asks_to_adopt(group) && node != serving_) {
+        adopt(node);
+    } else if (state == "failed") {
+        world_.probe("a failed node was started again");
+        cluster_.stop(node);
+    }
+}
+
+// For the trace.
+void Duty::tell() {
+    for (const auto& [node, group] : status_) {
+        std::string text = node + ": " + group.at("role").text() + ' ' + group.at("state").text() +
+                           ' ' + group.at("why").text() + "; captured " +
+                           group.at("positions").at("captured").text();
+        const Value::List* peers = group.at("peers").as_list();
+        for (std::size_t i = 0; peers != nullptr && i < peers->size(); ++i) {
+            const Value& peer = (*peers)[i];
+            for (const char* key :
+                 {"node", "state", "why", "replica", "received", "durable", "applied", "compare"})
+                text += (std::string(key) == "node" ? "; " : ", ") + std::string(key) + ' ' +
+                        peer.at(key).text();
+        }
+        world_.trace(text);
+    }
+}
+
+void Duty::judge() {
+    why_not_.clear();
+    const auto primary = status_.find(serving_);
+    if (primary == status_.end() || primary->second.at("state").text() != "serving")
+        why_not_ = serving_ + " does not serve: " +
+                   (primary == status_.end() ? "down" : primary->second.at("why").text());
+    for (const std::string& node : kNodes) {
+        const auto found = status_.find(node);
+        if (node == serving_ || !why_not_.empty()) continue;
+        if (found == status_.end() || found->second.at("state").text() != "streaming") {
+            why_not_ = node + " is " +
+                       (found == status_.end() ? "down"
+                                               : found->second.at("state").text() + ": " +
+                                                     found->second.at("why").text());
+            continue;
+        }
+        const Value& has = found->second.at("positions");
+        const Value& wanted = primary->second.at("positions");
+        for (const char* name : {"durable", "applied"})
+            if (has.at(name).number() != wanted.at("captured").number())
+                why_not_ = fmt::format("{}: {} is {}, captured {}", node, name,
+                                       has.at(name).number(), wanted.at("captured").number());
+    }
+    converged_ = why_not_.empty() ? converged_ + 1 : 0;
+}
+
+}  // namespace everstep::sim

@@ -1,0 +1,59 @@
+// Duty: what the scenario's operator knows and does: which node the application uses, who was
+// declared behind, whether `durable` is in force, takeovers, and what a node in trouble asks for.
+//
+// Thread: the world's.
+#pragma once
+
+#include <set>
+
+#include "tests/sim/application.hpp"
+#include "tests/sim/cluster.hpp"
+
+namespace everstep::sim {
+
+class Duty {
+  public:
+    Duty(World& world, Cluster& cluster);
+    void employ(Application& application) { application_ = &application; }
+    [[nodiscard]] const std::string& serving() const { return serving_; }
+    // Law 1 at the moment of an answer.
+    [[nodiscard]] bool kept(std::uint64_t operation, const SectorRange& range, bool zero);
+    void heard(const std::string& node, const std::string& line);
+    // The node's next start may find less on its device.
+    void device_lost(const std::string& node);
+    // Cuts the serving node off, and takes over on the standby that is furthest.
+    void take_over();
+    // Who serves through its store, or is about to.
+    [[nodiscard]] const std::string& chosen() const { return chosen_; }
+    [[nodiscard]] bool taking_over() const { return taking_; }
+    [[nodiscard]] std::uint64_t takeovers() const { return takeovers_; }
+    // Once a second in the liveness phase: starts what is down, does what is asked for.
+    void look_after();
+    void tell();  // what each node last said of itself, for the trace
+    [[nodiscard]] bool converged() const { return converged_ >= 2; }
+    [[nodiscard]] const std::string& why_not() const { return why_not_; }
+
+  private:
+    void try_take_over(const std::string& node, unsigned left);
+    void taken(const std::string& node);
+    void tend(const std::string& node, const Value& group);
+    void adopt(const std::string& node);
+    void judge();
+    [[nodiscard]] std::string furthest() const;
+
+    World& world_;
+    Cluster& cluster_;
+    Application* application_ = nullptr;
+    std::string serving_ = kNodes[0];
+    std::map<std::string, std::set<std::string>> behind_;  // by primary
+    std::set<std::string> lost_order_;                     // primaries that have, ever
+    std::string lossy_;  // the node whose device lost its cache, until it serves again
+    bool taking_ = false;
+    std::string chosen_;  // by the newest takeover
+    std::uint64_t takeovers_ = 0;
+    std::map<std::string, Value> status_;
+    unsigned converged_ = 0;
+    std::string why_not_;
+};
+
+}  // namespace everstep::sim
