@@ -141,8 +141,8 @@ void Pipeline::hand_over(const FramePtr& frame) {
     bool first = false;
     {
         const std::lock_guard guard(handover_.mutex);
-        first = handover_.frames.empty();
-        handover_.frames.push_back(frame);
+        first = handover_.frames->empty();
+        handover_.frames->push_back(frame);
         handover_.bytes += frame->bytes().size();
         at_once = at_once || handover_.bytes > kHandoverTogether || !handover_timer_;
     }
@@ -154,19 +154,20 @@ void Pipeline::hand_over(const FramePtr& frame) {
 }
 
 void Pipeline::flush_handover() {
+    std::shared_ptr<Frames> posted;
     {
         const std::lock_guard guard(handover_.mutex);
-        if (handover_.frames.empty() || std::exchange(handover_.posted, true)) return;
+        if (handover_.frames->empty() || std::exchange(handover_.posted, true)) return;
+        posted = handover_.frames;
     }
-    node_.post([alive = alive_] {
+    node_.post([alive = alive_, posted] {
         if (*alive == nullptr) return;
         Pipeline& self = **alive;
-        std::vector<FramePtr> frames;
+        Frames frames;
         {
             const std::lock_guard guard(self.handover_.mutex);
-            frames.swap(self.handover_.frames);
-            self.handover_.bytes = 0;
-            self.handover_.posted = false;
+            frames.swap(*posted);
+            if (self.handover_.frames == posted) self.end_handover();
         }
         for (const FramePtr& frame : frames) {
             self.handover_bytes_ -= frame->bytes().size();
@@ -181,10 +182,20 @@ void Pipeline::set_eager(bool eager) {
     if (eager) flush_handover();
 }
 
-// What the node's loop is told after this comes behind every frame so far.
+// Under the lock.
+void Pipeline::end_handover() {
+    handover_.bytes = 0;
+    handover_.posted = false;
+}
+
+// What the node's loop is told after this comes behind every frame so far, and before every later
+// one: those are of a task of their own, behind.
 void Pipeline::all_handed_over() {
     if (journal_) journal_->wait_appended();
     flush_handover();
+    const std::lock_guard guard(handover_.mutex);
+    handover_.frames = std::make_shared<Frames>();
+    end_handover();
 }
 
 void Pipeline::tick() {

@@ -134,6 +134,7 @@ class Pipeline {
     void deliver(const FramePtr& frame);
     void hand_over(const FramePtr& frame);
     void flush_handover();
+    void end_handover();
     void all_handed_over();
     [[nodiscard]] Status open();
     [[nodiscard]] Status open_volume(std::size_t index);
@@ -164,9 +165,10 @@ class Pipeline {
     std::atomic<std::uint64_t> captured_bytes_{0};
     std::atomic<std::int64_t> step_now_ns_{0};
     std::atomic<std::uint64_t> handover_bytes_{0};
+    using Frames = std::vector<FramePtr>;
     struct Handover {  // frames on their way to the node's loop
         std::mutex mutex;
-        std::vector<FramePtr> frames;
+        std::shared_ptr<Frames> frames = std::make_shared<Frames>();  // of one task there
         std::uint64_t bytes = 0;
         bool posted = false;  // they are about to be taken
     };
