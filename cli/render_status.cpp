@@ -4,6 +4,8 @@
 #include <map>
 #include <set>
 
+#include <fmt/format.h>
+
 #include "cli/render.hpp"
 
 namespace everstep::cli {
@@ -211,6 +213,15 @@ std::string timelines_text(const Value& group) {
     return out;
 }
 
+std::string compression_text(const Value& compression) {
+    if (compression.as_map() == nullptr || compression.at("setting").text() == "off") return {};
+    std::string out = or_dash(compression.at("setting"));
+    if (!is_true(compression.at("working"))) out += ", not now";
+    if (!compression.at("ratio").is_null())
+        out += fmt::format(", {:.1f} : 1", real(compression.at("ratio")));
+    return field("compression", out);
+}
+
 std::string group_text(const Value& group) {
     std::string out = or_dash(group.at("name")) + ": " + or_dash(group.at("role")) + ", " +
                       or_dash(group.at("state")) + '\n' + why_text(group);
@@ -222,6 +233,7 @@ std::string group_text(const Value& group) {
     if (!group.at("ack_in_force").is_null()) {
         out += field("ack", or_dash(group.at("ack_in_force")) + " in force");
     }
+    out += compression_text(group.at("compression"));
     if (!group.at("held_at").is_null()) {
         out += field("held", "at step " + or_dash(group.at("held_at")) + ", head is " +
                                  or_dash(group.at("history").at("head")) +

@@ -15,7 +15,9 @@ Capture::Capture(net::Loop& loop, const CaptureOptions& options, SealStage::Deli
       event_(std::move(event)),
       order_(options.tip.point.lsn, options.tip.step_time, *options.clock),
       seal_(options.group, options.tip, options.new_timeline, std::move(deliver)),
-      timer_(loop) {
+      timer_(loop),
+      soon_(loop) {
+    if (options.compression) seal_.compress(options.compression, *options.clock);
     order_.tick();  // the first reading, which nothing can have changed since
 }
 
@@ -52,8 +54,8 @@ void Capture::flush_mark(Lsn behind, VolumeIndex volume) {
 void Capture::end_of_batch() {
     clocks_read_ = false;
     if (seal_.empty()) return;
-    if (seal_every_batch_) {
-        seal_.seal();
+    if (seal_every_batch_ || seal_.full()) {
+        seal_behind_answers();
     } else if (!timer_set_) {
         timer_set_ = true;
         timer_.after(kSealDelay, [this] {
@@ -61,6 +63,16 @@ void Capture::end_of_batch() {
             seal_.seal();
         });
     }
+}
+
+// What takes its time does so once the answers of the batch have left.
+void Capture::seal_behind_answers() {
+    if (!seal_.compresses()) return seal_.seal();
+    if (std::exchange(seal_soon_, true)) return;
+    soon_.after(std::chrono::nanoseconds(0), [this] {
+        seal_soon_ = false;
+        seal_.seal();
+    });
 }
 
 void Capture::seal() {

@@ -24,6 +24,7 @@ struct CaptureOptions {
     bool new_timeline = false;      // the tip is the branch point
     bool seal_every_batch = false;  // somebody waits for a standby's, or the store's, answer
     const Clock* clock = nullptr;
+    std::shared_ptr<CompressionControl> compression{};  // none: frames are not compressed
 };
 
 // What a request gets that was under way when its volume stopped serving.
@@ -97,16 +98,19 @@ class Capture {
 
   private:
     void read_clocks();
+    void seal_behind_answers();
     void put_batch(EntryKind kind);
     bool seal_every_batch_;
     bool in_batch_ = false;
     bool clocks_read_ = false;
     bool timer_set_ = false;
+    bool seal_soon_ = false;
     Event event_;
     AckGate gate_;
     OrderStage order_;
     SealStage seal_;
     net::Timer timer_;
+    net::Timer soon_;
 };
 
 }  // namespace everstep::daemon

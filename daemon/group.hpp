@@ -26,6 +26,7 @@ class Group {
     void run(const wire::AdminRequest& request, AdminAnswer answer);
     // The configuration's live keys are others now.
     void reconfigure() {
+        context_.compression->set(context_.group->compression);
         if (standby_) standby_->set_limits();
         if (primary_) primary_->reconfigure();
     }

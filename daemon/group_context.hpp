@@ -11,6 +11,7 @@
 #include "common/base/config.hpp"
 #include "common/io/state_file.hpp"
 #include "common/net/stream.hpp"
+#include "daemon/compression.hpp"
 #include "daemon/events.hpp"
 #include "daemon/group_record.hpp"
 
@@ -30,6 +31,7 @@ struct GroupContext {
     Events* events = nullptr;
     // Nodes that the newest configuration does not have: no link of theirs stays. The node's.
     const std::set<std::string>* removed = nullptr;
+    std::shared_ptr<CompressionControl> compression = std::make_shared<CompressionControl>();
     GroupRecord record;
 
     void event(const std::string& kind, const std::string& text) const {

@@ -195,6 +195,7 @@ void Group::on_link(std::unique_ptr<Link> link, const wire::Hello& hello) {
         return;
     }
     wire::Hello answer;
+    answer.features = wire::kFeatures;
     answer.node = context_.node;
     answer.node_id = context_.node_id;
     Status why(ErrorCode::refused, failed_);

@@ -77,6 +77,7 @@ Value Group::status() const {
     value.set("positions", part.at("positions"));
     value.set("held_at", part.at("held_at"));
     value.set("restore", part.at("restore"));
+    value.set("compression", primary_ ? context_.compression->status() : Value());
     value.set("peers", part.at("peers"));
     value.set("backlog", part.at("backlog"));
     value.set("history", standby_ ? standby_->history() : StandbyRole::no_history());

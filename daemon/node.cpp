@@ -116,6 +116,7 @@ void Node::start_groups() {
         context.tls = tls_;
         context.events = &events_;
         context.removed = &removed_;
+        context.compression->set(group.compression);
         groups_[group.name] = std::make_unique<Group>(
             std::move(context), *exports_,
             [this](const std::string& node, const wire::AdminRequest& request, AdminAnswer answer) {

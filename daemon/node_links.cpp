@@ -13,6 +13,7 @@ constexpr std::size_t kHelloBytesMax = 1U << 20;  // thousands of timelines
 
 wire::Hello Node::hello() const {
     wire::Hello hello;
+    hello.features = wire::kFeatures;
     hello.node = name_;
     hello.node_id = id_;
     return hello;

@@ -9,6 +9,13 @@ constexpr std::chrono::milliseconds kDialTimeout{3000};
 constexpr std::chrono::milliseconds kRetry{500};
 constexpr std::chrono::milliseconds kRetryCut{20};  // once, behind a session that was cut
 constexpr std::chrono::seconds kRetryRefused{2};
+
+Status reads_none(const std::string& peer) {
+    return {ErrorCode::refused,
+            peer +
+                " reads no compressed frames: bring everstepd there up to date, or set "
+                "`compression = \"off\"` before frames wait for it"};
+}
 }  // namespace
 
 Peer::Peer(const GroupContext& context, std::string name, PeerEvents events)
@@ -70,6 +77,7 @@ void Peer::connected(Result<net::StreamPtr> stream) {
 void Peer::say_hello() {
     if (!link_) return;
     wire::Hello hello;
+    hello.features = wire::kFeatures;
     hello.node = context_.node;
     hello.node_id = context_.node_id;
     hello.group = events_.own_state();
@@ -98,6 +106,8 @@ Status Peer::greeted(const wire::Control& message) {
     if (!difference.empty()) {
         return Status(ErrorCode::refused, "the configurations differ: " + difference);
     }
+    reads_compressed_ = (hello->features & wire::kFeatureCompressedFrames) != 0;
+    if (!reads_compressed_ && !context_.group->compression.off()) return reads_none(name_);
     greeted_ = true;
     refused_ = false;
     why_.clear();
@@ -128,6 +138,15 @@ wire::Keepalive Peer::keepalive() {
         });
     }
     return events_.keepalive ? events_.keepalive() : wire::Keepalive{};
+}
+
+// A frame was compressed once for all, and is sent as it is or not at all.
+void Peer::send_frame(const FramePtr& frame) {
+    if (link() == nullptr) return;
+    if (!frame->header().compressed || reads_compressed_) return link_->send_frame(frame);
+    context_.loop->post([this, alive = alive_] {
+        if (*alive) refuse(reads_none(name_));
+    });
 }
 
 void Peer::ended(const Status& status) {

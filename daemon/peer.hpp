@@ -32,6 +32,8 @@ class Peer {
     void say_hello();                       // again, to a peer with a session: what has changed
     // Of the two configurations, since the greeting; empty: none. The next session is refused.
     [[nodiscard]] std::string difference() const;
+    // A compressed one to a peer that reads none ends the link, and nothing was sent.
+    void send_frame(const FramePtr& frame);
     [[nodiscard]] Link* link() { return greeted_ ? link_.get() : nullptr; }
     [[nodiscard]] const std::string& name() const { return name_; }
     [[nodiscard]] const std::optional<wire::GroupState>& state() const { return state_; }
@@ -53,6 +55,7 @@ class Peer {
     std::string why_;
     std::string told_;  // the end that was last told as an event, until a session has begun since
     bool greeted_ = false;
+    bool reads_compressed_ = false;
     bool refused_ = false;
     bool paused_ = false;
     bool stopped_ = false;

@@ -82,7 +82,7 @@ SendActions Primary::send_actions(Standing& standing, Point from) {
     actions.send_frame = [this, peer, &standing](const FramePtr& frame) {
         if (peer->link() == nullptr) return;
         standing.rate.sent(frame->bytes().size(), context_.clock->boot());
-        peer->link()->send_frame(frame);
+        peer->send_frame(frame);
     };
     // What `rate_limit` holds back looks like a network that takes nothing.
     actions.queued_bytes = [this, peer, &standing] {

@@ -349,8 +349,9 @@ void Primary::serve() {
     }
     PipelineOptions options;
     options.intent = intent_options();
-    options.capture = {record.group, sealed_, new_timeline_, store_ != nullptr || ack_.waits(),
-                       context_.clock};
+    options.capture = {record.group,   sealed_,
+                       new_timeline_,  store_ != nullptr || ack_.waits(),
+                       context_.clock, context_.compression};
     options.store = store_;
     options.files = context_.files;
     options.in_batch = record.restore.has_value();

@@ -14,7 +14,8 @@ SealStage::SealStage(Uuid group, journal::Tip tip, bool after_branch, Deliver de
 void SealStage::push(const FrameEntry& entry, Bytes payload) {
     const bool zeroes = entry.kind == EntryKind::zero || entry.kind == EntryKind::discard;
     const std::uint64_t pieces = zeroes ? journal::zero_pieces(entry.offset, entry.length) : 0;
-    if (!builder_.fits(payload.size()) || pieces_ + pieces > journal::kFramePiecesMax) seal();
+    if (full() || !builder_.fits(payload.size()) || pieces_ + pieces > journal::kFramePiecesMax)
+        seal();
     pieces_ += pieces;
     if (takes_lsn(entry.kind)) {
         EVERSTEP_ASSERT(entry.lsn == last_ + 1, "LSNs are consecutive");
@@ -22,7 +23,7 @@ void SealStage::push(const FrameEntry& entry, Bytes payload) {
         step_time_ = entry.step_time;
     }
     builder_.add(entry, payload);
-    if (builder_.size_bytes() >= kFrameTargetBytes) seal();
+    if (full() && !compresses()) seal();
 }
 
 void SealStage::seal() {
@@ -37,7 +38,8 @@ void SealStage::seal() {
     header.after_branch = after_branch_;
     header.after_gap = after_gap_;
     header.prev_hash = tip_.hash;
-    const FramePtr frame = builder_.seal(header);
+    const FramePtr frame =
+        compressor_ ? compressor_->seal(builder_, header) : builder_.seal(header);
     tip_.point.lsn = last_;
     tip_.seq = header.seq;
     tip_.hash = frame->hash();

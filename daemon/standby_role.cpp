@@ -176,6 +176,7 @@ void StandbyRole::on_link(std::unique_ptr<Link> link, const wire::Hello& hello) 
     Status greeted = greet(hello);
     if (greeted.ok()) greeted = take_group(hello.group->group_id);
     wire::Hello answer;
+    answer.features = wire::kFeatures;
     answer.node = context_.node;
     answer.node_id = context_.node_id;
     if (greeted.ok()) end_session();  // the old session ends before the new one is answered

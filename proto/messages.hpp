@@ -26,6 +26,9 @@ namespace everstep::wire {
 
 inline constexpr std::uint32_t kProtocolMin = 1;
 inline constexpr std::uint32_t kProtocolMax = 1;
+// Feature bits of Hello; in force are those that both sides offered.
+inline constexpr std::uint64_t kFeatureCompressedFrames = 1ULL << 0;  // reads them
+inline constexpr std::uint64_t kFeatures = kFeatureCompressedFrames;  // of this program
 inline constexpr std::uint32_t kMessageHeaderBytes = 8;
 inline constexpr std::uint32_t kControlBytesMax = 4U << 20;
 inline constexpr std::uint32_t kDataBytesMax = 8U << 20;

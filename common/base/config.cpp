@@ -136,6 +136,11 @@ std::vector<std::string> GroupConfig::members() const {
     return names;
 }
 
+std::string compression_name(const CompressionSetting& setting) {
+    if (setting.automatic) return "auto";
+    return setting.level == 0 ? "off" : fmt::format("{}", setting.level);
+}
+
 std::vector<std::pair<std::string, std::string>> GroupConfig::canonical() const {
     std::vector<std::pair<std::string, std::string>> all = {
         {"name", name},
@@ -155,6 +160,7 @@ std::vector<std::pair<std::string, std::string>> GroupConfig::canonical() const 
         {"rate_limit", format_byte_count(rate_limit)},
         {"keepalive.interval", fmt::format("{}ms", keepalive.interval.count())},
         {"keepalive.timeout", fmt::format("{}ms", keepalive.timeout.count())},
+        {"compression", compression_name(compression)},
         {"history.keep_time", fmt::format("{}s", keep_time.count())},
         {"history.keep_bytes", format_byte_count(keep_bytes)},
         {"history.reserve_bytes", format_byte_count(reserve_bytes)},

@@ -53,6 +53,15 @@ struct KeepaliveConfig {
     bool operator==(const KeepaliveConfig&) const = default;
 };
 
+// How the frames of a group are compressed: not, by this level of zstd's, or where it pays.
+struct CompressionSetting {
+    bool automatic = false;
+    int level = 0;  // 1 to kPackLevelMax; 0: not, or automatic
+    [[nodiscard]] bool off() const { return !automatic && level == 0; }
+    bool operator==(const CompressionSetting&) const = default;
+};
+[[nodiscard]] std::string compression_name(const CompressionSetting& setting);  // off, auto, 3
+
 struct GroupConfig {
     std::string name;
     std::string primary;
@@ -67,6 +76,7 @@ struct GroupConfig {
     ByteCount rate_limit{0};              // of frames to each standby, a second; 0 = no limit
     KeepaliveConfig keepalive;
     ByteCount segment_bytes{64ULL << 20};
+    CompressionSetting compression;
     ByteCount sync_rate{0};  // a second, compared by an initial sync or resync; 0 = no limit
     ShareLimit max_resync{25, ByteCount(0)};  // more of the volumes different stops a resync
     std::chrono::seconds keep_time{0};        // history = { .. }; 0 = no limit by time

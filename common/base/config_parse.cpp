@@ -8,6 +8,7 @@
 
 #include "common/base/config.hpp"
 #include "common/base/config_reader.hpp"
+#include "common/base/packing.hpp"
 
 namespace everstep {
 namespace {
@@ -37,6 +38,7 @@ class ConfigParser {
     void read_standbys(ConfigTable& table, GroupConfig& group);
     void read_ack(ConfigTable& table, GroupConfig& group);
     void read_link(ConfigTable& table, GroupConfig& group);
+    void read_compression(ConfigTable& table, GroupConfig& group);
     void read_history(ConfigTable& table, GroupConfig& group);
     void read_volume(const ConfigTable& parent, const ConfigItem& item, GroupConfig& group);
     void read_volume_nodes(ConfigTable& table, const GroupConfig& group, VolumeConfig& volume);
@@ -146,14 +148,15 @@ void ConfigParser::read_group(const ConfigItem& item, std::size_t index) {
         if (at != nullptr && bytes.value() == 0) table.refuse(*at, key, shown(*at), "more than 0");
     }
     read_link(table, group);
+    read_compression(table, group);
     read_history(table, group);
     group.sync_rate = table.bytes("sync_rate", group.sync_rate);
     group.max_resync = table.share("max_resync", group.max_resync);
     for (const ConfigItem* volume : table.tables("volume")) read_volume(table, *volume, group);
     table.finish(
         "only name, primary, standbys, ack, ack_standbys, on_standby_loss, standby_timeout, "
-        "start_wait, queue_bytes, spool_bytes, segment_bytes, rate_limit, keepalive, sync_rate, "
-        "max_resync, history, volume");
+        "start_wait, queue_bytes, spool_bytes, segment_bytes, compression, rate_limit, keepalive, "
+        "sync_rate, max_resync, history, volume");
     config_.groups.push_back(std::move(group));
 }
 
@@ -240,6 +243,21 @@ void ConfigParser::read_link(ConfigTable& table, GroupConfig& group) {
                          fmt::format("{}ms", times.timeout.count()),
                          fmt::format("twice the interval of {}ms or more", times.interval.count()));
     }
+}
+
+void ConfigParser::read_compression(ConfigTable& table, GroupConfig& group) {
+    const ConfigItem* item = table.find("compression");
+    if (item == nullptr) return;
+    const bool text = item->kind == ConfigItem::Kind::text;
+    const bool level = item->kind == ConfigItem::Kind::integer && item->integer >= 1 &&
+                       item->integer <= kPackLevelMax;
+    if (!level && !(text && (item->text == "off" || item->text == "auto"))) {
+        table.refuse(*item, "compression", shown(*item),
+                     fmt::format("\"off\", \"auto\" or an integer from 1 to {}", kPackLevelMax));
+        return;
+    }
+    group.compression.automatic = text && item->text == "auto";
+    group.compression.level = level ? static_cast<int>(item->integer) : 0;
 }
 
 void ConfigParser::read_history(ConfigTable& table, GroupConfig& group) {

@@ -89,6 +89,7 @@ TEST(Config, MissingSettingsHaveTheirDefaults) {
     EXPECT_EQ(db.rate_limit, ByteCount(0));
     EXPECT_EQ(db.keepalive.interval, std::chrono::seconds(1));
     EXPECT_EQ(db.keepalive.timeout, std::chrono::seconds(10));
+    EXPECT_TRUE(db.compression.off());
     EXPECT_EQ(db.keep_time, std::chrono::seconds(0));
     EXPECT_EQ(db.keep_bytes, ByteCount(0));
     EXPECT_EQ(db.reserve_bytes, ByteCount(1ULL << 30));
@@ -105,6 +106,24 @@ TEST(Config, TheLimitsOfALinkAreRead) {
     EXPECT_EQ(db.rate_limit, ByteCount(10U << 20));
     EXPECT_EQ(db.keepalive.interval, std::chrono::milliseconds(200));
     EXPECT_EQ(db.keepalive.timeout, std::chrono::seconds(1));
+}
+
+TEST(Config, CompressionIsAWordOrALevel) {
+    const std::tuple<const char*, CompressionSetting, const char*> settings[] = {
+        {"\"off\"", {}, "off"},
+        {"\"auto\"", {.automatic = true}, "auto"},
+        {"1", {.level = 1}, "1"},
+        {"9", {.level = 9}, "9"}};
+    for (const auto& [text, wanted, name] : settings) {
+        const Config config =
+            good(replaced(test::kGoodConfig, "ack_standbys = 1",
+                          std::string("ack_standbys = 1\ncompression = ") + text));
+        ASSERT_EQ(config.groups.size(), 1U);
+        EXPECT_EQ(config.groups[0].compression, wanted) << text;
+        const auto canonical = config.groups[0].canonical();
+        const std::map<std::string, std::string> map(canonical.begin(), canonical.end());
+        EXPECT_EQ(map.at("compression"), name);
+    }
 }
 
 TEST(Config, LocalHistoryNeedsNoStandby) {
@@ -141,6 +160,7 @@ TEST(Config, CanonicalFormHasEverySettingSorted) {
         {"rate_limit", "0B"},
         {"keepalive.interval", "1000ms"},
         {"keepalive.timeout", "10000ms"},
+        {"compression", "off"},
         {"history.keep_time", "86400s"},
         {"history.keep_bytes", "100GiB"},
         {"history.reserve_bytes", "2GiB"},

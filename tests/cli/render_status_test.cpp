@@ -75,6 +75,22 @@ db: primary, serving
 )");
 }
 
+TEST(StatusText, CompressionIsShownWhereItIsOn) {
+    const auto text = [](const char* setting, bool working, const Value& ratio) {
+        Value compression = Value::map();
+        compression.set("setting", setting).set("working", working).set("ratio", ratio);
+        Value group = primary_group();
+        group.set("compression", compression);
+        return status_text(body_of(group));
+    };
+    EXPECT_EQ(text("off", false, Value(1.0)), status_text(body_of(primary_group())));
+    EXPECT_NE(text("9", true, Value()).find("\n  compression  9\n"), std::string::npos);
+    EXPECT_NE(text("auto", true, Value(2.94)).find("\n  compression  auto, 2.9 : 1\n"),
+              std::string::npos);
+    EXPECT_NE(text("auto", false, Value(1.0)).find("\n  compression  auto, not now, 1.0 : 1\n"),
+              std::string::npos);
+}
+
 TEST(StatusText, AStandbyShowsItsHistoryAndWhatIsNotApplied) {
     Value gap = Value::map();
     gap.set("from", 100).set("to", 151).set("reason", "unclean stop of alpha");

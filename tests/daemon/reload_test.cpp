@@ -101,6 +101,20 @@ TEST_F(ReloadTest, AckStandbysWaitsForTheStandbysThatItIsOf) {
     EXPECT_EQ(running.group("db")->ack_standbys, 1U);
 }
 
+TEST_F(ReloadTest, CompressionIsTakenOverInPlace) {
+    const Reload change =
+        reload("segment_bytes = \"32MiB\"", "segment_bytes = \"32MiB\"\ncompression = \"auto\"");
+    EXPECT_TRUE(change.restart.empty());
+    ASSERT_EQ(change.taken.size(), 1U);
+    EXPECT_EQ(change.taken[0].text, "compression: auto, was off");
+    EXPECT_TRUE(running.group("db")->compression.automatic);
+    const Reload level =
+        reload("segment_bytes = \"32MiB\"", "segment_bytes = \"32MiB\"\ncompression = 9");
+    ASSERT_EQ(level.taken.size(), 1U);
+    EXPECT_EQ(level.taken[0].text, "compression: 9, was auto");
+    EXPECT_EQ(running.group("db")->compression, (CompressionSetting{false, 9}));
+}
+
 TEST_F(ReloadTest, EverythingElseIsNamedAndStaysUntilItIsTheSameAgain) {
     const std::pair<std::pair<const char*, const char*>, const char*> changes[] = {
         {{"pki/ca.crt", "pki/other.crt"}, "tls.ca"},
