@@ -60,6 +60,7 @@ class Oplog:
         self.volumes, self.seed = dict(volumes), seed
         self.index = {name: number for number, name in enumerate(self.volumes)}
         self.random = random.Random(seed)
+        self.packable = False  # two of three writes repeat their filler: a compressor finds something
         self.ops = []
         self.stamps, self.numbers = itertools.count(1), itertools.count(1)
 
@@ -74,8 +75,9 @@ class Oplog:
         return op
 
     def payload(self, op):
-        filler = random.Random(self.seed * 1000003 + op.number).randbytes(op.length)
-        body = bytearray(filler)
+        filler = random.Random(self.seed * 1000003 + op.number)
+        repeats = self.packable and op.number % 3 != 0
+        body = bytearray(filler.randbytes(SECTOR) * (op.length // SECTOR) if repeats else filler.randbytes(op.length))
         for at in range(0, op.length, SECTOR):
             HEAD.pack_into(body, at, MAGIC, 0, self.index[op.volume], (op.offset + at) // SECTOR, op.number)
             crc = zlib.crc32(body[at + 12:at + SECTOR])
