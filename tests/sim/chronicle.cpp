@@ -12,8 +12,10 @@ void apply(const SealedFrame& frame, const FrameEntry& entry, Images& images) {
     Image& image = images[entry.volume.value()];
     const auto at = image.begin() + static_cast<std::ptrdiff_t>(entry.offset.value());
     if (entry.payload_bytes != 0) {
-        const Bytes payload = frame.payload(entry);
-        std::copy(payload.begin(), payload.end(), at);
+        Buffer unpacked;
+        const Result<Bytes> payload = frame.payload(entry, unpacked);
+        EVERSTEP_ASSERT(payload.ok(), "a frame that was parsed gives its data");
+        std::copy(payload->begin(), payload->end(), at);
     } else {
         std::fill_n(at, entry.length.value(), std::byte{0});
     }
@@ -103,8 +105,11 @@ void Chronicle::take_entry(const FrameHeader& header, const Step& step) {
                                  header.timeline.hex() + " lies in two frames");
         return;
     }
-    if (entry.payload_bytes >= kSectorBytes && entry.kind == EntryKind::data) {
-        const auto stamp = stamp_of(step.frame->payload(entry).first(kSectorBytes));
+    if (entry.kind == EntryKind::data) {
+        Buffer unpacked;
+        const Result<Bytes> payload = step.frame->payload(entry, unpacked);
+        EVERSTEP_ASSERT(payload.ok(), "a frame that was parsed gives its data");
+        const auto stamp = stamp_of(payload->first(kSectorBytes));
         if (stamp && stamp->operation != 0) operations_[stamp->operation] = at;
     } else if (entry.kind == EntryKind::zero || entry.kind == EntryKind::discard) {
         zeroes_[{entry.volume.value(), entry.offset.value() / kSectorBytes,
