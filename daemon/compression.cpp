@@ -39,7 +39,7 @@ std::chrono::nanoseconds thread_cpu_time() {
 bool AutoCompression::wanted(std::uint64_t bytes, std::chrono::nanoseconds now) {
     now_ = now;
     if (state_ != State::rests) return true;
-    if (bytes < left_bytes_ && now < rests_until_) {
+    if (bytes <= left_bytes_ && now < rests_until_) {
         left_bytes_ -= bytes;
         return false;
     }
