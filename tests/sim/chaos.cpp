@@ -1,6 +1,7 @@
 #include "tests/sim/chaos.hpp"
 
 #include <algorithm>
+#include <array>
 
 #include <fmt/format.h>
 
@@ -169,9 +170,11 @@ void Chaos::harm_disk() {
     } else if (draw == 1) {
         world_.probe("a disk became full");
         faults.full = true;
-    } else if (draw == 2 && node != duty_.serving()) {
+    } else if (draw == 2) {
+        static const std::array<std::string, 3> kOfPrimary{".img", "/intent/", "/groups/db/group"};
         faults.error_one_in = 1 + world_.below(40);
         faults.error_in = world_.one_in(2) ? "/store/" : ".img";
+        if (node == duty_.serving()) faults.error_in = kOfPrimary[world_.below(kOfPrimary.size())];
     } else {
         faults = DiskFaults();
     }

@@ -1,6 +1,7 @@
 #include "tests/sim/duty.hpp"
 
 #include <algorithm>
+#include <array>
 
 #include <fmt/format.h>
 
@@ -12,6 +13,44 @@ constexpr Time kTryAgain = std::chrono::milliseconds(500);
 constexpr unsigned kTries = 60;
 constexpr Time kMembersAsked = std::chrono::seconds(2);
 constexpr Time kRace = std::chrono::milliseconds(120);
+
+// What a node's log says where a rare branch was taken.
+struct Said {
+    const char* words;
+    const char* probe;
+};
+constexpr std::array kSaid{
+    Said{"alarm-gap: ", "order was lost"},
+    Said{"resync: a resync was interrupted", "a resync that was cut begins again"},
+    Said{"resync: the primary stopped uncleanly", "a resync behind an unclean stop"},
+    Said{"resync: the standby is ahead", "a standby that is ahead of its primary"},
+    Said{" is consistent again", "a resync came to its end"},
+    Said{"acknowledged writes are brought", "a pull from a standby"},
+    Said{"pull: done: 0 bytes", "a pull found nothing different"},
+    Said{"while its volumes were brought", "a pull that was cut"},
+    Said{" 0 of ", "nothing is marked: nothing is compared"},
+    Said{"(new)", "a new timeline was served"},
+    Said{"clean, at step", "a clean stop was recorded"},
+    Said{"alarm-stop: not clean", "a stop that was not clean"},
+    Said{"no standby answered; serving alone", "a start without an answer"},
+    Said{"no standby confirmed the timeline", "an unclean start without an answer"},
+    Said{"too few standbys answered", "an unclean start with too few answers"},
+    Said{"alarm-demoted: ", "an old primary stepped down"},
+    Said{"alarm-full: ", "less free than the reserve"},
+    Said{"there is room again", "room again"},
+    Said{"journal-failed: ", "a store failed"},
+    Said{"apply-failed: ", "applying failed"},
+    Said{"alarm-retention: ", "retention met an error"},
+    Said{"alarm-state: ", "a record could not be saved"},
+    Said{"the state can be saved again", "a record could be saved again"},
+    Said{"alarm-intent: ", "a write-intent map was given up"},
+    Said{"store-recovered: ", "a store cut its torn tail"},
+    Said{"has been silent for", "a silent peer was given up"},
+    Said{"no Hello within", "a link without a Hello"},
+    Said{" has caught up; ", "a standby counts again"},
+    Said{"the backlog could not be stored", "a clean stop without room for its backlog"},
+    Said{"the spool does not end", "a spool that does not fit"},
+};
 
 // The word behind "db: kind: ".
 std::string named_in(const std::string& line, const std::string& before,
@@ -40,6 +79,8 @@ bool branch_in_gap(const Value& peer) {
 Duty::Duty(World& world, Cluster& cluster) : world_(world), cluster_(cluster) {}
 
 void Duty::heard(const std::string& node, const std::string& line) {
+    for (const Said& said : kSaid)
+        if (line.find(said.words) != line.npos) world_.probe(said.probe);
     if (const auto name = named_in(line, "alarm-ack: ", " has not answered"); !name.empty()) {
         world_.probe("a standby was declared behind");
         behind_[node].insert(name);

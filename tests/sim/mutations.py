@@ -7,9 +7,6 @@ made in a copy of the file, compiled, and linked before the libraries: nothing o
 MUTATIONS = [
     ("acknowledge-before-durable", "1: what is called durable survives", [
         ("journal/append.cpp", "    EVERSTEP_TRY(redo->sync());\n", "")]),
-    ("acknowledge-what-is-appended", "1: what is called durable survives", [
-        ("standby/receive.cpp", "const Point durable = store.durable().point;",
-         "const Point durable = store.tip().point;")]),
     ("before-image-after", "4: before-image first", [
         ("standby/move.cpp",
          "    EVERSTEP_TRY(store_.begin_batch(batch, replica_));\n    EVERSTEP_TRY(writer_.write(batch.units));\n"

@@ -41,15 +41,6 @@ TEST(Simulator, ASeedIsOneCourseOfEventsByteForByte) {
     }
 }
 
-// Each was a bug of the daemon or of a standby (their commits name them).
-TEST(Simulator, SeedsThatFoundSomethingHold) {
-    if (std::string(EVERSTEP_SIM).empty()) GTEST_SKIP() << "no simulator with a sanitizer";
-    for (const char* seed : {"1", "5", "9", "20", "115", "126"}) {
-        const Ran ran = run(std::string(EVERSTEP_SIM) + ' ' + seed + " 250");
-        EXPECT_EQ(ran.status, 0) << ran.out;
-    }
-}
-
 TEST(Simulator, TwoHundredSeedsHold) {
     if (std::string(EVERSTEP_SIM).empty()) GTEST_SKIP() << "no simulator with a sanitizer";
     const Ran ran = run(std::string(EVERSTEP_ROOT) + "/scripts/swarm 200 --operations 150 --sim " +
