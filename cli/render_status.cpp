@@ -128,6 +128,8 @@ std::string peer_text(const Value& peer) {
     }
     if (const std::string lag = lag_of(peer); !lag.empty()) positions += "; behind by " + lag;
     if (!positions.empty()) block += field("", positions);
+    if (is_true(peer.at("joining")))
+        block += field("", "joins: counted by ack when it has caught up for the first time");
     if (!peer.at("behind_since").is_null()) {
         block += field("", "not counted by ack since step " + or_dash(peer.at("behind_since")));
     }

@@ -1,8 +1,10 @@
 // AckPolicy: up to which LSN answers may leave, from what each standby has answered (DESIGN.md 6:
-// `ack`, `ack_standbys`, `on_standby_loss`). Pure: times are handed in. Thread: the node's loop.
-// Invariants: a standby counts as lost only after lost() was recorded durably by the caller
-// (confirm_lost); with `stall` none is lost that is not lost already. One that is lost counts again
-// once it has all that had been captured when answers began to wait for it again.
+// `ack`, `ack_standbys`, `on_standby_loss`; docs/ack.md). Pure: times are handed in. Thread: the
+// node's loop.
+// Invariants: a standby counts as lost only after that was recorded durably by the caller
+// (confirm_lost); with `stall` none is lost that is not lost already. One that is lost, or joins a
+// running group, counts once it has all that was answered without it, and that is recorded
+// (confirm_arrived).
 #pragma once
 
 #include <map>
@@ -16,18 +18,27 @@ namespace everstep::daemon {
 
 class AckPolicy {
   public:
-    AckPolicy(const GroupConfig& config, std::vector<std::string> standbys);
+    AckPolicy(const GroupConfig& config, const std::vector<std::string>& standbys);
     void begin(Lsn tip);  // of the last run: a standby proves nothing before it has got there
     void recorded_lost(const std::string& peer);  // from the last run's record
+    // It is new to the group, and nothing was answered on its word.
+    void joins(const std::string& peer) { peers_[peer].joining = true; }
+    // Of a running group: these from now on. `released`: so far; it may lie on one that leaves.
+    void set_standbys(const GroupConfig& config, const std::vector<std::string>& standbys,
+                      Lsn released);
+    // It is whole, and has this.
     void answered(const std::string& peer, Lsn position, std::chrono::nanoseconds now);
+    void away(const std::string& peer);  // its session has ended: it does not come nearer now
     // Standbys that did not answer in time for writes that exist: record them, then confirm.
     [[nodiscard]] std::vector<std::string> overdue(Lsn captured, std::chrono::nanoseconds now);
     void confirm_lost(const std::string& peer);
-    // Looks at lost ones, every few milliseconds. Answers wait again for one that has all that had
-    // been captured at the look before; once it has all from when that began, it is named: record
-    // that, then confirm. Under writes that never pause it gets there, too.
-    [[nodiscard]] std::vector<std::string> recovered(Lsn captured, std::chrono::nanoseconds now);
-    void confirm_recovered(const std::string& peer, std::chrono::nanoseconds now);
+    // Looks, every few milliseconds, at those that do not count. Answers wait for one that is near:
+    // what was captured it had within half of `standby_timeout`; once it has all from when that
+    // began, it is named: record that, then confirm. Under writes that never pause it gets there,
+    // too. It is waited for at most `standby_timeout`, then tried again.
+    [[nodiscard]] std::vector<std::string> arrived(Lsn captured, std::chrono::nanoseconds now);
+    void confirm_arrived(const std::string& peer, std::chrono::nanoseconds now);
+    [[nodiscard]] bool joining(const std::string& peer) const;
     [[nodiscard]] Lsn released(Lsn captured) const;
     [[nodiscard]] AckLevel in_force() const;
     // All that was released is durable on enough standbys, and stays so: durable is in force, and
@@ -42,25 +53,35 @@ class AckPolicy {
     [[nodiscard]] bool asks_other_answers(const GroupConfig& config) const;
     [[nodiscard]] AckLevel level() const { return level_; }
     [[nodiscard]] bool waits() const { return level_ != AckLevel::local && !peers_.empty(); }
-    [[nodiscard]] std::uint32_t needed() const { return needed_; }
+    // Standbys of which an answered write has to be on `needed`.
+    [[nodiscard]] std::uint32_t counted() const { return counted_by(loss_, asked_); }
+    [[nodiscard]] std::uint32_t needed() const { return needed_by(loss_, asked_); }
 
   private:
     struct Peer {
         Lsn position;
         std::chrono::nanoseconds progress{0};
         bool lost = false;
+        bool joining = false;
         bool caught_up = false;
-        bool heard = false;        // it has answered at all
-        std::optional<Lsn> joins;  // lost, and answers wait for it again: it has to get there
-        std::chrono::nanoseconds joined{0};
+        bool heard = false;  // in this session
+        // Lost or joining: it has to get to `lap`, which had been captured at `lap_began`; then to
+        // `near`, and from `near_since` on answers wait for it.
+        std::optional<Lsn> lap;
+        std::chrono::nanoseconds lap_began{0};
+        std::optional<Lsn> near;
+        std::chrono::nanoseconds near_since{0};
     };
-    [[nodiscard]] std::uint32_t needed_by(const GroupConfig& config) const;
+    [[nodiscard]] bool joining_count(LossPolicy loss, std::uint32_t asked) const;
+    [[nodiscard]] std::uint32_t counted_by(LossPolicy loss, std::uint32_t asked) const;
+    [[nodiscard]] std::uint32_t needed_by(LossPolicy loss, std::uint32_t asked) const;
+    [[nodiscard]] bool come_near(Peer& peer, Lsn captured, std::chrono::nanoseconds now) const;
+    [[nodiscard]] Lsn released(Lsn captured, bool with_near) const;
     AckLevel level_;
     LossPolicy loss_;
     std::chrono::nanoseconds timeout_;
-    std::uint32_t needed_;
+    std::uint32_t asked_;  // ack_standbys; 0: all
     Lsn begun_;
-    std::optional<Lsn> looked_;  // captured, when recovered() looked last
     std::map<std::string, Peer> peers_;
 };
 

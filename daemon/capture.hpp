@@ -56,6 +56,8 @@ class CapturedVolume : public BlockDevice {
     // write-intent map says less.
     [[nodiscard]] virtual std::vector<journal::GapExtent> may_differ(std::size_t standby) const = 0;
     virtual void all_may_differ(std::size_t /*standby*/) {}
+    // There are so many standbys now.
+    virtual void set_standbys(std::size_t /*standbys*/) {}
     // By standby: it has this line's writes up to there, and the record says so (0: not known).
     virtual void known_durable(const std::vector<Lsn>& /*durable*/) {}
     // No write of this volume is without its LSN (a range whose write failed is read again first).

@@ -178,6 +178,10 @@ void DirectVolume::all_may_differ(std::size_t standby) {
     if (intent_) intent_->mark_all(standby);
 }
 
+void DirectVolume::set_standbys(std::size_t standbys) {
+    if (intent_) intent_->set_standbys(standbys);
+}
+
 void DirectVolume::known_durable(const std::vector<Lsn>& durable) {
     if (!intent_ || sync_failed_ || !intent_->any_to_clear(durable)) return;
     syncs_.request(

@@ -48,6 +48,7 @@ class DirectVolume final : public CapturedVolume {
     [[nodiscard]] bool clean() const override { return failed_.empty(); }
     [[nodiscard]] std::vector<journal::GapExtent> may_differ(std::size_t standby) const override;
     void all_may_differ(std::size_t standby) override;
+    void set_standbys(std::size_t standbys) override;
     void known_durable(const std::vector<Lsn>& durable) override;
     [[nodiscard]] Status sync() override;
     void drop_waiting() override;

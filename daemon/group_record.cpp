@@ -109,6 +109,11 @@ void read_proved(Words& words, GroupRecord& record) {
     record.peers[name].proved = proved;
 }
 
+void read_joining(Words& words, GroupRecord& record) {
+    const std::string name = words.text();
+    record.peers[name].joining = true;
+}
+
 void read_intent(Words& words, GroupRecord& record) {
     IntentRecord intent;
     intent.id = words.uuid();
@@ -156,6 +161,8 @@ bool read_line(const std::string& key, Words& words, GroupRecord& record) {
         read_peer(words, record);
     } else if (key == "proved") {
         read_proved(words, record);
+    } else if (key == "joining") {
+        read_joining(words, record);
     } else if (key == "intent") {
         read_intent(words, record);
     } else if (key == "tip") {
@@ -229,10 +236,14 @@ std::string pack_record(const GroupRecord& record) {
         if (const auto& proved = peer.proved)
             out +=
                 fmt::format("proved {} {} {}\n", name, proved->timeline.hex(), proved->lsn.value());
+        if (peer.joining) out += fmt::format("joining {}\n", name);
     }
-    if (const auto& intent = record.intent)
-        out += fmt::format("intent {} {} {} {}\n", intent->id.hex(), intent->boot.hex(),
-                           intent->standbys.size(), fmt::join(intent->standbys, " "));
+    if (const auto& intent = record.intent) {
+        out += fmt::format("intent {} {} {}", intent->id.hex(), intent->boot.hex(),
+                           intent->standbys.size());
+        for (const std::string& standby : intent->standbys) out += ' ' + word(standby);
+        out += '\n';
+    }
     return out + "tip " + pack_tip(record.tip) + "\nstep " + pack_tip(record.step) + "\n";
 }
 

@@ -32,13 +32,16 @@ struct PeerRecord {
     // Marks of the write-intent map have gone since it had everything up to here: what has less is
     // compared as a whole.
     std::optional<Point> proved;
+    // It was added to a running group: it counts for `ack` when it has caught up for the first
+    // time.
+    bool joining = false;
 };
 
 // The write-intent map of a primary's own devices (docs/write-intent-map.md).
 struct IntentRecord {
     Uuid id;
     Uuid boot;                          // of the machine, when it was last in use
-    std::vector<std::string> standbys;  // the n-th has bit n
+    std::vector<std::string> standbys;  // the n-th has bit n; empty: free
 };
 
 // A restore that is under way, or was cut: the volumes hold a mix of two steps.

@@ -3,6 +3,7 @@
 
 #include "daemon/group.hpp"
 #include "daemon/lineage.hpp"
+#include "daemon/standby_changes.hpp"
 #include "daemon/volume_files.hpp"
 
 namespace everstep::daemon {
@@ -121,6 +122,12 @@ void Group::make_primary() {
 }
 
 void Group::start_primary(bool volumes_made) {
+    GroupRecord& record = context_.record;
+    if (knows_standbys(record)) {
+        const StandbyChanges changes = take_standbys(record, context_.peers());
+        // What they kept may be kept by nobody who stays.
+        if (!changes.removed.empty()) record.ack_kept = false;
+    }
     make_primary();
     primary_->start(volumes_made);
 }

@@ -115,6 +115,10 @@ void IntentGate::mark_all(std::size_t standby) {
     if (map_) map_->mark_all(standby);
 }
 
+void IntentGate::set_standbys(std::size_t standbys) {
+    if (map_) map_->set_standbys(standbys);
+}
+
 IntentClear IntentGate::clear_of(std::size_t standby, Lsn durable, Lsn flushed) const {
     const bool many = map_->regions_marked() > kIntentManyRegions;
     return {standby, durable, flushed, clock_.boot(), many ? kIntentIdleMany : kIntentIdle};

@@ -49,6 +49,7 @@ class IntentGate {
     // By standby: where it may differ; nothing: there is no map, so anywhere.
     [[nodiscard]] std::optional<std::vector<journal::GapExtent>> marked(std::size_t standby) const;
     void mark_all(std::size_t standby);
+    void set_standbys(std::size_t standbys);
     // `durable`: by standby, what it has of this line; 0 where that is not known.
     // Whether a mark would go if the device were flushed; takes those away that go.
     [[nodiscard]] bool any_to_clear(std::span<const Lsn> durable) const;

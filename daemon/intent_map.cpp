@@ -33,6 +33,10 @@ std::uint32_t seconds(std::chrono::nanoseconds time) {
         std::chrono::duration_cast<std::chrono::seconds>(time).count());
 }
 
+std::uint32_t bits_of(std::size_t standbys) {
+    return standbys == kIntentStandbysMax ? ~0U : (1U << standbys) - 1;
+}
+
 std::size_t regions_of(ByteCount volume, std::uint64_t region_bytes) {
     return static_cast<std::size_t>((volume.value() + region_bytes - 1) / region_bytes);
 }
@@ -49,7 +53,7 @@ IntentMap::IntentMap(const IntentPlace& place, std::unique_ptr<io::File> file)
     : place_(place),
       file_(std::move(file)),
       region_bytes_(intent_region_bytes(place.size)),
-      all_(place.standbys == kIntentStandbysMax ? ~0U : (1U << place.standbys) - 1),
+      all_(bits_of(place.standbys)),
       masks_(regions_of(place.size, region_bytes_)),
       durable_(masks_.size()),
       last_(masks_.size()),
@@ -207,8 +211,8 @@ bool IntentMap::covers(Range range) const {
 void IntentMap::mark(Range range, std::chrono::nanoseconds now) {
     const std::size_t begin = first(range);
     std::size_t to = end(range);
-    // A sequential writer, by the look of it.
-    if (begin > 0 && masks_[begin - 1] != 0) to = std::min(to + kIntentAhead, masks_.size());
+    // A sequential writer, by the look of it; where one standby lacks everything, nothing is.
+    if (begin > 0 && masks_[begin - 1] == all_) to = std::min(to + kIntentAhead, masks_.size());
     for (std::size_t region = begin; region < to; ++region) {
         set(region, all_);
         touched_[region] = seconds(now);
@@ -219,6 +223,13 @@ void IntentMap::mark(Range range, std::chrono::nanoseconds now) {
 void IntentMap::mark_all(std::size_t standby) {
     for (std::size_t region = 0; region < masks_.size(); ++region)
         set(region, masks_[region] | 1U << standby);
+}
+
+void IntentMap::set_standbys(std::size_t standbys) {
+    EVERSTEP_ASSERT(standbys >= place_.standbys && standbys <= kIntentStandbysMax,
+                    "an intent map with fewer standbys than before, or with too many");
+    place_.standbys = standbys;
+    all_ = bits_of(standbys);
 }
 
 void IntentMap::written(Range range, Lsn lsn, std::chrono::nanoseconds now) {

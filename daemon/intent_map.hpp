@@ -72,6 +72,9 @@ class IntentMap {
     [[nodiscard]] bool covers(Range range) const;  // durably marked for every standby
     void mark(Range range, std::chrono::nanoseconds now);
     void mark_all(std::size_t standby);
+    // From now on a mark is one for so many: covers() says yes to no region before it was marked
+    // again. Never fewer than before.
+    void set_standbys(std::size_t standbys);
     // A write there took this LSN. Lsn(UINT64_MAX): one failed, the mark stays until another LSN is
     // told.
     void written(Range range, Lsn lsn, std::chrono::nanoseconds now);

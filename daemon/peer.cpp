@@ -29,11 +29,11 @@ Peer::~Peer() {
     stop();
 }
 
-void Peer::stop() {
+void Peer::stop(const Status& why) {
     stopped_ = true;
     retry_.cancel();
     connecting_.reset();
-    if (link_) link_->close(Status(ErrorCode::ok, "the node stops"));
+    if (link_) link_->close(why);
     retire();
 }
 
@@ -52,9 +52,19 @@ void Peer::dial() {
         retry_.after(kRetryRefused, [this] { dial(); });
         return;
     }
-    connecting_ = net::connect(
-        *context_.loop, context_.config->node(name_)->address, context_.tls, name_, kDialTimeout,
-        [this](Result<net::StreamPtr> stream) { connected(std::move(stream)); });
+    address_ = context_.config->node(name_)->address;
+    connecting_ =
+        net::connect(*context_.loop, address_, context_.tls, name_, kDialTimeout,
+                     [this](Result<net::StreamPtr> stream) { connected(std::move(stream)); });
+}
+
+void Peer::dial_soon() {
+    retry_.after(kRetry, [this] { dial(); });
+}
+
+void Peer::follow_address() {
+    if (link_ && address_ != context_.config->node(name_)->address)
+        refuse(Status(ErrorCode::closed, "its address is another one now"));
 }
 
 void Peer::connected(Result<net::StreamPtr> stream) {
@@ -104,7 +114,10 @@ Status Peer::greeted(const wire::Control& message) {
         first_difference(events_.own_state().configuration, hello->group->configuration,
                          {"on " + context_.node, "on " + name_});
     if (!difference.empty()) {
-        return Status(ErrorCode::refused, "the configurations differ: " + difference);
+        return Status(ErrorCode::refused, "the configurations differ: " + difference +
+                                              "; the same file on every node, then `everstep "
+                                              "group apply`, or a restart of the node that has "
+                                              "not read it");
     }
     reads_compressed_ = (hello->features & wire::kFeatureCompressedFrames) != 0;
     if (!reads_compressed_ && !context_.group->compression.off()) return reads_none(name_);

@@ -24,10 +24,13 @@ class Peer {
   public:
     Peer(const GroupContext& context, std::string name, PeerEvents events);
     ~Peer();
-    void dial();  // now, and again a second after each end
-    void stop();
+    void dial();       // now, and again a second after each end
+    void dial_soon();  // the same, for the first time when the other node has had time to be told
+    void stop(const Status& why = Status(ErrorCode::ok, "the node stops"));
     void refuse(const Status& why);  // ends the link and says why in the status; dials again later
     void set_paused(bool paused);
+    // The configuration may name another address for it: a link to the old one ends.
+    void follow_address();
     void start_session(LinkEvents events);  // keepalive and on_closed are filled in
     void say_hello();                       // again, to a peer with a session: what has changed
     // Of the two configurations, since the greeting; empty: none. The next session is refused.
@@ -48,6 +51,7 @@ class Peer {
     void retire();
     const GroupContext& context_;
     std::string name_;
+    std::string address_;  // of the newest link
     PeerEvents events_;
     std::unique_ptr<net::Connecting> connecting_;
     std::unique_ptr<Link> link_;

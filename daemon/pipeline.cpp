@@ -20,7 +20,7 @@ Pipeline::Pipeline(net::Loop& loop, PipelineOptions options, PipelineEvents even
       options_(std::move(options)),
       events_(std::move(events)),
       alive_(std::make_shared<Pipeline*>(this)),
-      marked_bytes_(options_.intent.standbys) {
+      marked_bytes_(kIntentStandbysMax) {
     captured_ = options_.capture.tip.point.lsn.value();
 }
 

@@ -40,7 +40,8 @@ struct IntentOptions {
     std::string directory;  // there; a file for each volume
     Uuid id;
     IntentBegin begin = IntentBegin::all_marked;
-    std::size_t standbys = 0;  // 0: no maps
+    std::size_t standbys = 0;           // 0: no maps
+    std::vector<std::size_t> all_of{};  // anything may differ on these
 };
 
 struct PipelineOptions {
@@ -114,6 +115,8 @@ class Pipeline {
     // everywhere, from now on.
     void may_differ(std::size_t standby, bool all,
                     std::function<void(std::vector<journal::GapExtent>)> done);
+    // Of the maps: there are so many standbys now, and anything may differ on this one.
+    void add_standby(std::size_t standbys, std::size_t standby);
     // CapturedVolume::known_durable().
     void known_durable(std::vector<Lsn> durable);
     // May differ on this standby, as of the last second; any thread.

@@ -17,6 +17,8 @@ std::unique_ptr<IntentGate> Pipeline::open_intent(std::size_t index) {
     options_.files->make_directory(intent.directory).ignore("then no map can be opened in it");
     auto map = IntentMap::open(*options_.files, place,
                                {intent.begin, options_.capture.tip.point.lsn}, report);
+    for (const std::size_t standby : intent.all_of)
+        if (map.ok()) (*map)->mark_all(standby);
     for (const std::string& line : report) {
         node_.post([alive = alive_, line] {
             if (*alive != nullptr) (*alive)->events_.on_event("intent", line);
@@ -52,6 +54,17 @@ void Pipeline::may_differ(std::size_t standby, bool all,
     });
 }
 
+void Pipeline::add_standby(std::size_t standbys, std::size_t standby) {
+    loop_.post([this, standbys, standby] {
+        options_.intent.standbys = standbys;
+        for (const auto& volume : volumes_) {
+            volume->set_standbys(standbys);
+            volume->all_may_differ(standby);
+        }
+        count_marked();
+    });
+}
+
 void Pipeline::known_durable(std::vector<Lsn> durable) {
     loop_.post([this, durable = std::move(durable)] {
         for (const auto& volume : volumes_) volume->known_durable(durable);
@@ -59,7 +72,7 @@ void Pipeline::known_durable(std::vector<Lsn> durable) {
 }
 
 void Pipeline::count_marked() {
-    for (std::size_t standby = 0; standby < marked_bytes_.size(); ++standby) {
+    for (std::size_t standby = 0; standby < options_.intent.standbys; ++standby) {
         std::uint64_t bytes = 0;
         for (const auto& volume : volumes_)
             for (const journal::GapExtent& extent : volume->may_differ(standby))

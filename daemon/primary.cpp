@@ -35,32 +35,7 @@ Primary::Primary(GroupContext& context, standby::Standby* store, PrimaryEvents e
       save_timer_(*context.loop),
       adopt_timer_(*context.loop),
       alive_(std::make_shared<Primary*>(this)) {
-    for (const std::string& name : context_.peers()) {
-        PeerEvents peer_events;
-        peer_events.own_state = [this] { return group_state(); };
-        peer_events.on_greeted = [this, name] {
-            if (state_ == State::serving) {
-                begin_session(standings_[name]);
-            } else {
-                consider();
-            }
-        };
-        peer_events.on_ended = [this, name](const Status& why) {
-            if (puller_ && pulling_from_ == name) puller_->link_lost(why);
-            end_session(standings_[name]);
-        };
-        peer_events.on_reconfigured = [this, name] { tell_difference(standings_[name]); };
-        peer_events.keepalive = [this] {
-            wire::Keepalive alive;
-            alive.step_clock_ns = step_now().time_since_epoch().count();
-            alive.captured = pipeline_ ? pipeline_->captured() : sealed_.point.lsn;
-            alive.captured_bytes = pipeline_ ? pipeline_->captured_bytes() : 0;
-            return alive;
-        };
-        standings_[name].peer = std::make_unique<Peer>(context_, name, std::move(peer_events));
-        standings_[name].rate.set(context_.group->rate_limit);
-        if (context_.record.peers[name].behind_since) ack_.recorded_lost(name);
-    }
+    for (const std::string& name : context_.peers()) add_standing(name);
 }
 
 Primary::~Primary() {
@@ -243,8 +218,12 @@ WallTime Primary::base_time() const {
 }
 
 void Primary::end_session(Standing& standing) {
+    const std::string& name = standing.peer->name();
     if (standing.session && !standing.lost_order)
         standing.droppable = std::max(standing.droppable, standing.session->droppable_seq());
+    // A first copy that was cut begins anew: it needs no frame of now.
+    if (ack_.joining(name) && standing.acked.durable == Lsn()) standing.let_go = true;
+    ack_.away(name);
     context_.loop->post([gone = std::shared_ptr<SendSession>(std::move(standing.session)),
                          reads = std::shared_ptr<RemoteReads>(std::move(standing.reads))] {});
     say_who_listens();
@@ -297,7 +276,7 @@ void Primary::on_frame(const FramePtr& frame) {
         if (standing.session) standing.session->pump();
     }
     drop_frames();
-    if (!ack_.waits()) release();
+    if (ack_.in_force() == AckLevel::local) release();
 }
 
 // What the pipeline has sealed and not handed over is known only by the tip that it names.

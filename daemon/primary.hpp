@@ -1,11 +1,8 @@
 // Primary: the serving half of a group on one node: decides at a start whether and from where to
-// serve, runs the pipeline, keeps the backlog, and sends to every standby.
-//
-// Thread: the node's loop.
+// serve, runs the pipeline, keeps the backlog, and sends to every standby. Thread: the node's loop.
 // Invariants (DESIGN.md 5): nothing is served before decide_start() said so and the record of it is
 // durable; a standby's stream begins only by plan_stream(); frames are dropped only below every
-// standby's position; an answer is released only as AckPolicy says, after a loss was recorded
-// durably.
+// standby's position; an answer is released only as AckPolicy says, losses durably recorded first.
 #pragma once
 
 #include <functional>
@@ -14,22 +11,17 @@
 
 #include "daemon/ack_policy.hpp"
 #include "daemon/backlog.hpp"
+#include "daemon/marking.hpp"
 #include "daemon/pipeline.hpp"
+#include "daemon/primary_events.hpp"
 #include "daemon/puller.hpp"
 #include "daemon/restore.hpp"
 #include "daemon/standing.hpp"
-#include "daemon/start.hpp"
 #include "daemon/verify_job.hpp"
 #include "standby/standby.hpp"
 
 namespace everstep::daemon {
 
-struct PrimaryEvents {
-    std::function<void(const StartDecision&)> on_demoted;  // the group becomes something else
-    // The store's next timeline, durable, before anything is written on it.
-    std::function<void(const journal::TimelineInfo&, std::function<void(Status)>)> append_timeline;
-    decltype(RestoreAccess::diff) diff;  // asked of the node
-};
 class Primary {
   public:
     enum class State : std::uint8_t { starting, serving, refused, stopped };
@@ -53,7 +45,10 @@ class Primary {
     [[nodiscard]] wire::GroupState group_state() const;
     [[nodiscard]] WallTime step_now() const;
     void set_paused(bool paused);
-    void reconfigure();  // the configuration's live keys are others now
+    void reconfigure();                      // the configuration's live keys are others now
+    [[nodiscard]] Status change_standbys();  // it names others: durable, then they come and go
+    // All that was acknowledged so far is durable on it, which is whole and counts.
+    [[nodiscard]] bool keeps_acknowledged(const std::string& node) const;
     // What a node that dialled in says: a newer timeline ends this node's role.
     void heard(const wire::GroupState& state, const std::string& node);
     void put_mark(const MarkBody& mark, std::function<void(Result<Point>)> done);
@@ -63,13 +58,9 @@ class Primary {
                                 std::function<void(Value body, bool last)> tell);
 
   private:
-    struct Marking {  // a mark whose answer waits until it survives this node; a client waits, too
-        std::string name;
-        std::chrono::nanoseconds until{0};
-        std::function<void(Result<Point>)> done;
-        std::optional<journal::Tip> at{};    // the frame that carries it
-        std::vector<std::string> copying{};  // standbys whose first copy was under way then
-    };
+    // standbys that come and go (primary_members.cpp)
+    void add_standing(const std::string& name);
+    void end_standing(const std::string& name);
     // start (primary_start.cpp)
     void consider(bool forced = false);
     void know_store(StartInput& input) const;
@@ -123,8 +114,6 @@ class Primary {
     void too_different(Peer& peer, const Status& why);
     void take_any_difference();
     void pump_copies();
-    [[nodiscard]] static Value copy_status(const SendSession& session);
-    [[nodiscard]] static std::string copy_story(const SendSession& session);
     [[nodiscard]] VerifyAccess verify_access();  // primary_verify.cpp
     // backlog (primary_backlog.cpp)
     void keep_frame(const FramePtr& frame);
@@ -175,7 +164,8 @@ class Primary {
     IntentBegin intent_ = IntentBegin::all_marked;  // what this start makes of the map
     bool appending_ = false;                        // the store is about to have the next timeline
     bool devices_clean_ = false;
-    bool losing_ = false;  // frames are dropped up to the one that names the gap
+    bool losing_ = false;                   // frames are dropped up to the one that names the gap
+    std::vector<std::string> intent_bits_;  // as IntentRecord's, also when that is lost
     std::string volume_problem_;
     std::optional<GroupRecord> before_;  // what a start that serves nothing puts back
     std::string alarmed_;
@@ -198,12 +188,7 @@ class Primary {
     bool any_difference_ = false;                  // adopt --force: that is no matter
     std::map<std::uint64_t, Marking> marks_;
     std::uint64_t next_mark_ = 1;
-    struct Sealed {
-        Lsn last;
-        WallTime step_time;
-        std::uint64_t bytes;  // of all frames up to it
-    };
-    std::deque<Sealed> sealed_times_;  // of frames some standby lacks; bounded
+    std::deque<SealedTime> sealed_times_;  // of frames some standby lacks; bounded
     net::Timer wait_timer_;
     net::Timer tick_timer_;
     net::Timer save_timer_;

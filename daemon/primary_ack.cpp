@@ -54,15 +54,20 @@ void Primary::count_standbys() {
                         "acknowledged without it",
                         name, context_.group->standby_timeout.count(), since.value()));
     }
-    for (const std::string& name : ack_.recovered(captured, now)) {
-        std::optional<Lsn>& behind = context_.record.peers[name].behind_since;
-        const std::optional<Lsn> before = std::exchange(behind, std::nullopt);
-        if (!save()) {
-            behind = before;
+    for (const std::string& name : ack_.arrived(captured, now)) {
+        PeerRecord& record = context_.record.peers[name];
+        const PeerRecord before = record;
+        record.behind_since.reset();
+        record.joining = false;
+        if (!save()) {  // the next start trusts as many as the record says
+            record = before;
             continue;
         }
-        ack_.confirm_recovered(name, now);
-        context_.event("ack", fmt::format("{} has caught up; `ack` in force: {}", name,
+        ack_.confirm_arrived(name, now);
+        context_.event("ack", fmt::format("{} has caught up{}; `ack` in force: {}", name,
+                                          before.joining ? " for the first time: it counts from "
+                                                           "here on"
+                                                         : "",
                                           ack_name(ack_.in_force())));
     }
     release();

@@ -23,8 +23,10 @@ void Primary::drop_frames() {
     }
     backlog_.drop_through(all);
     Lsn durable = sealed_.point.lsn;
-    for (const auto& [name, standing] : standings_)
-        durable = std::min(durable, standing.acked.durable);
+    for (const auto& [name, standing] : standings_) {
+        const bool nothing_yet = standing.let_go && standing.acked.durable == Lsn();
+        if (!nothing_yet) durable = std::min(durable, standing.acked.durable);
+    }
     while (!sealed_times_.empty() && sealed_times_.front().last <= durable)
         sealed_times_.pop_front();
 }

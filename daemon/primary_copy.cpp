@@ -35,6 +35,7 @@ CopyOptions Primary::copy_options(wire::StartMode mode) const {
 
 // The standby keeps its last consistent step, and what was sent so far lies behind it in its gap.
 void Primary::too_different(Peer& peer, const Status& why) {
+    if (standing(peer.name()) == nullptr) return;                  // it has left
     if (!too_different_.emplace(peer.name(), why).second) return;  // reads that were under way
     context_.event("alarm-resync", peer.name() + ": " + why.message());
     peer.refuse(why);
@@ -47,7 +48,7 @@ void Primary::take_any_difference() {
     context_.event("resync", "goes on however much differs: adopt --force");
 }
 
-Value Primary::copy_status(const SendSession& session) {
+Value copy_status(const SendSession& session) {
     const Copy* copy = session.copy();
     if (copy == nullptr || session.state() == SendSession::State::streaming) return {};
     Value value = Value::map();
@@ -58,7 +59,7 @@ Value Primary::copy_status(const SendSession& session) {
     return value;
 }
 
-std::string Primary::copy_story(const SendSession& session) {
+std::string copy_story(const SendSession& session) {
     const Copy* copy = session.copy();
     if (copy == nullptr) return "";  // from zero
     return fmt::format("; {} of {} bytes differed and were sent", copy->differing_bytes(),

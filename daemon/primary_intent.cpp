@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "daemon/primary.hpp"
+#include "daemon/standby_changes.hpp"
 
 namespace everstep::daemon {
 
@@ -13,7 +14,11 @@ bool Primary::intent_usable() const {
     const std::optional<IntentRecord>& intent = context_.record.intent;
     if (!intent || intent_ != IntentBegin::as_stored) return false;
     const bool same_boot = !context_.boot.nil() && intent->boot == context_.boot;
-    return (same_boot || was_clean_) && intent->standbys == context_.peers();
+    const std::vector<std::string> standbys = context_.peers();
+    const bool bits = std::all_of(standbys.begin(), standbys.end(), [&](const std::string& name) {
+        return bit_in(intent->standbys, name) < intent->standbys.size();
+    });
+    return (same_boot || was_clean_) && bits;
 }
 
 void Primary::forget_intent() {
@@ -34,12 +39,17 @@ void Primary::prepare_intent() {
         record.intent = IntentRecord{Uuid::random(), {}, standbys};
     }
     record.intent->boot = context_.boot;
+    intent_bits_ = record.intent->standbys;
 }
 
 IntentOptions Primary::intent_options() const {
     const std::optional<IntentRecord>& intent = context_.record.intent;
     if (!intent) return {};
-    return {context_.directory + "/intent", intent->id, intent_, intent->standbys.size()};
+    IntentOptions options{
+        context_.directory + "/intent", intent->id, intent_, intent->standbys.size(), {}};
+    for (const auto& [name, peer] : context_.record.peers)
+        if (peer.joining) options.all_of.push_back(bit_of(name));
+    return options;
 }
 
 Status Primary::intent_lost(const Status& why) {
@@ -55,11 +65,11 @@ Status Primary::intent_lost(const Status& why) {
     return saved;
 }
 
-// Those of the record, when there is one; the maps know them also behind intent_lost().
+// As the record has them, when it does; the maps know them also behind intent_lost(), and a start
+// asks before it serves.
 std::size_t Primary::bit_of(const std::string& node) const {
-    const std::vector<std::string> standbys = context_.peers();
-    const auto at = std::find(standbys.begin(), standbys.end(), node);
-    return static_cast<std::size_t>(at - standbys.begin());
+    const std::optional<IntentRecord>& intent = context_.record.intent;
+    return bit_in(intent ? intent->standbys : intent_bits_, node);
 }
 
 // What the standby had when marks of it went, it has at `at` still.
@@ -148,7 +158,7 @@ std::string Primary::share_of(const std::vector<journal::GapExtent>& extents) co
 void Primary::send_may_differ(Standing& standing, Point from,
                               std::function<void(std::vector<journal::GapExtent>)> done) {
     const std::string& name = standing.peer->name();
-    const bool all = !proved_before(name, from);
+    const bool all = !proved_before(name, from) || context_.record.peers[name].joining;
     pipeline_->may_differ(bit_of(name), all,
                           [this, alive = alive_, name,
                            done = std::move(done)](std::vector<journal::GapExtent> extents) {

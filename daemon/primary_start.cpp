@@ -75,16 +75,16 @@ void Primary::consider(bool forced) {
     input.pulled = context_.record.pulled;
     input.ack_kept = context_.record.ack_kept;
     input.acked = context_.record.acked;
-    const auto standbys = static_cast<std::uint32_t>(standings_.size());
-    input.answers_needed = standbys - std::min(standbys, ack_.needed()) + 1;
+    input.answers_needed = ack_.counted() - ack_.needed() + 1;
     input.group = has_record_ ? context_.record.group : Uuid();
     input.takeovers = context_.record.takeovers;
     input.waited = waited_;
     input.forced = forced;
     for (const auto& [name, standing] : standings_) {
-        const bool compare = !context_.record.peers[name].compare.empty();
-        input.peers.push_back(
-            {name, standing.peer->state(), compare, standing.peer->link() != nullptr});
+        const PeerRecord& record = context_.record.peers[name];
+        // One that joins had no part in what was acknowledged.
+        const bool may_answer = standing.peer->link() != nullptr && !record.joining;
+        input.peers.push_back({name, standing.peer->state(), !record.compare.empty(), may_answer});
     }
     const StartDecision decision = decide_start(std::move(input));
     if (!decision.alarm.empty() && alarmed_ != decision.alarm) {

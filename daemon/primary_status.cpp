@@ -66,7 +66,7 @@ WallTime Primary::step_now() const {
 
 double Primary::lag_seconds(Lsn durable) const {
     const auto at = std::find_if(sealed_times_.begin(), sealed_times_.end(),
-                                 [&](const Sealed& one) { return one.last > durable; });
+                                 [&](const SealedTime& one) { return one.last > durable; });
     if (at == sealed_times_.end()) return 0;
     return std::max(0.0, std::chrono::duration<double>(step_now() - at->step_time).count());
 }
@@ -77,6 +77,8 @@ Value Primary::positions() const {
     Lsn durable = sent;
     Lsn applied = sent;
     for (const auto& [name, standing] : standings_) {
+        const auto record = context_.record.peers.find(name);
+        if (record != context_.record.peers.end() && record->second.joining) continue;
         sent =
             std::min(sent, standing.session ? standing.session->sent() : standing.acked.received);
         received = std::min(received, standing.acked.received);
@@ -128,6 +130,7 @@ Value Primary::peer_status(const std::string& name, const Standing& standing) co
     const auto record = context_.record.peers.find(name);
     const bool behind = record != context_.record.peers.end() && record->second.behind_since;
     value.set("behind_since", behind ? Value(record->second.behind_since->value()) : Value());
+    value.set("joining", record != context_.record.peers.end() && record->second.joining);
     value.set("compare", record == context_.record.peers.end() || record->second.compare.empty()
                              ? Value()
                              : Value(record->second.compare));

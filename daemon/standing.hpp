@@ -33,4 +33,16 @@ struct Standing {
     std::string differs;  // of the configurations, as it was told last
 };
 
+// Of a frame that some standby lacks.
+struct SealedTime {
+    Lsn last;
+    WallTime step_time;
+    std::uint64_t bytes;  // of all frames up to it
+};
+
+// Of a session's copy (initial sync, resync; primary_copy.cpp): figures, null when there is none
+// under way, and what it has come to.
+[[nodiscard]] Value copy_status(const SendSession& session);
+[[nodiscard]] std::string copy_story(const SendSession& session);
+
 }  // namespace everstep::daemon

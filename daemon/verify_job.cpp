@@ -59,7 +59,8 @@ Status VerifyJob::begin(Command command) {
 }
 
 void VerifyJob::compared(const std::string& standby, const Result<VerifyResult>& done) {
-    if (!command_) return;
+    const auto asked = results_.find(standby);
+    if (!command_ || asked == results_.end() || !asked->second.is_null()) return;
     Value result = Value::map().set("node", standby);
     if (done.ok()) {
         result = result_of(standby, *done);
@@ -73,7 +74,7 @@ void VerifyJob::compared(const std::string& standby, const Result<VerifyResult>&
     } else {
         result.set("error", done.status().message());
     }
-    results_[standby] = std::move(result);
+    asked->second = std::move(result);
     end_if_done();
 }
 
@@ -160,6 +161,11 @@ void VerifyJob::end_if_done() {
     const auto tell = std::move(command_->tell);
     command_.reset();
     tell(Value::map().set("standbys", std::move(list)), true);
+}
+
+void VerifyJob::forget(const std::string& standby, const std::string& why) {
+    repairs_.erase(standby);
+    compared(standby, Status(ErrorCode::closed, why));
 }
 
 void VerifyJob::cut(const std::string& why) {

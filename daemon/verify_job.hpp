@@ -40,6 +40,7 @@ class VerifyJob {
     // The ranges of a resync to that standby, with what is to be repaired there.
     [[nodiscard]] std::vector<journal::GapExtent> with_repair(
         const std::string& standby, std::vector<journal::GapExtent> extents) const;
+    void forget(const std::string& standby, const std::string& why);  // it has left the group
     void cut(const std::string& why);
 
   private:

@@ -95,10 +95,10 @@ TEST(AckPolicy, ALossCountsOnlyAfterItWasConfirmed) {
     policy.confirm_lost("b");
     EXPECT_EQ(policy.released(Lsn(3)), Lsn(3));
     EXPECT_EQ(policy.in_force(), AckLevel::local);
-    EXPECT_TRUE(policy.recovered(Lsn(3), 106s).empty());
+    EXPECT_TRUE(policy.arrived(Lsn(3), 106s).empty());
     policy.answered("b", Lsn(3), 107s);
-    ASSERT_EQ(policy.recovered(Lsn(3), 107s), std::vector<std::string>{"b"});
-    policy.confirm_recovered("b", 107s);
+    ASSERT_EQ(policy.arrived(Lsn(3), 107s), std::vector<std::string>{"b"});
+    policy.confirm_arrived("b", 107s);
     EXPECT_EQ(policy.in_force(), AckLevel::durable);
     EXPECT_EQ(policy.released(Lsn(8)), Lsn(3));
 }
@@ -109,7 +109,7 @@ TEST(AckPolicy, UnderWritesThatNeverPauseOneThatKeepsUpCountsAgain) {
     policy.confirm_lost("b");
     std::uint64_t captured = 1000;
     const auto look = [&](std::chrono::nanoseconds now) {
-        return policy.recovered(Lsn(captured), now);
+        return policy.arrived(Lsn(captured), now);
     };
     policy.answered("b", Lsn(400), 1s);
     EXPECT_TRUE(look(1s).empty());
@@ -128,7 +128,7 @@ TEST(AckPolicy, UnderWritesThatNeverPauseOneThatKeepsUpCountsAgain) {
     policy.answered("b", Lsn(1160), 4s);
     captured = 1250;
     EXPECT_EQ(look(4s), std::vector<std::string>{"b"});
-    policy.confirm_recovered("b", 4s);
+    policy.confirm_arrived("b", 4s);
     EXPECT_EQ(policy.in_force(), AckLevel::durable);
     EXPECT_TRUE(policy.kept());
     EXPECT_EQ(policy.released(Lsn(captured)), Lsn(1160));
@@ -137,21 +137,21 @@ TEST(AckPolicy, UnderWritesThatNeverPauseOneThatKeepsUpCountsAgain) {
 TEST(AckPolicy, OneThatIsLostAndHasNotAnsweredIsNotWaitedFor) {
     AckPolicy policy(config(AckLevel::durable, LossPolicy::continue_alone), {"b"});
     policy.recorded_lost("b");
-    EXPECT_TRUE(policy.recovered(Lsn(0), 1s).empty());
-    EXPECT_TRUE(policy.recovered(Lsn(7), 1s).empty());
+    EXPECT_TRUE(policy.arrived(Lsn(0), 1s).empty());
+    EXPECT_TRUE(policy.arrived(Lsn(7), 1s).empty());
     EXPECT_EQ(policy.released(Lsn(7)), Lsn(7));
 }
 
 TEST(AckPolicy, OneThatFallsBehindAgainWhileItIsWaitedForHoldsAnswersNoLongerThanItsTimeout) {
     AckPolicy policy(config(AckLevel::durable, LossPolicy::continue_alone), {"b"});
     policy.confirm_lost("b");
-    EXPECT_TRUE(policy.recovered(Lsn(10), 1s).empty());
+    EXPECT_TRUE(policy.arrived(Lsn(10), 1s).empty());
     policy.answered("b", Lsn(10), 2s);
-    EXPECT_TRUE(policy.recovered(Lsn(20), 2s).empty());
+    EXPECT_TRUE(policy.arrived(Lsn(20), 2s).empty());
     EXPECT_EQ(policy.released(Lsn(30)), Lsn(10));
-    EXPECT_TRUE(policy.recovered(Lsn(30), 6s).empty());
+    EXPECT_TRUE(policy.arrived(Lsn(30), 6s).empty());
     EXPECT_EQ(policy.released(Lsn(30)), Lsn(10));
-    EXPECT_TRUE(policy.recovered(Lsn(30), 8s).empty());
+    EXPECT_TRUE(policy.arrived(Lsn(30), 8s).empty());
     EXPECT_EQ(policy.released(Lsn(30)), Lsn(30));
 }
 
@@ -246,6 +246,189 @@ TEST(AckPolicy, ReceivedIsNeverKept) {
     AckPolicy policy(config(AckLevel::received, LossPolicy::continue_alone), {"b"});
     policy.answered("b", Lsn(3), 1s);
     EXPECT_FALSE(policy.kept());
+}
+
+TEST(AckPolicy, OneThatJoinsCountsWhenItHasWhatWasReleasedWithoutIt) {
+    AckPolicy policy(config(AckLevel::durable, LossPolicy::continue_alone), {"b"});
+    policy.answered("b", Lsn(50), 1s);
+    policy.set_standbys(config(AckLevel::durable, LossPolicy::continue_alone), {"b", "c"}, Lsn(50));
+    policy.joins("c");
+    EXPECT_EQ(policy.counted(), 1U);
+    EXPECT_EQ(policy.needed(), 1U);
+    EXPECT_TRUE(policy.kept());
+    EXPECT_EQ(policy.in_force(), AckLevel::durable);
+    policy.answered("b", Lsn(60), 2s);
+    EXPECT_EQ(policy.released(Lsn(60)), Lsn(60));
+    EXPECT_TRUE(policy.arrived(Lsn(60), 3s).empty());  // its first copy is not done
+    policy.answered("c", Lsn(40), 3s);
+    EXPECT_TRUE(policy.arrived(Lsn(60), 3s).empty());
+    policy.answered("b", Lsn(70), 3s);
+    EXPECT_EQ(policy.released(Lsn(70)), Lsn(70));  // nor is it waited for yet
+    policy.answered("c", Lsn(61), 4s);
+    EXPECT_TRUE(policy.arrived(Lsn(70), 4s).empty());
+    policy.answered("b", Lsn(80), 4s);
+    EXPECT_EQ(policy.released(Lsn(80)), Lsn(61));  // now it is
+    policy.answered("c", Lsn(70), 4s);
+    ASSERT_EQ(policy.arrived(Lsn(80), 4s), std::vector<std::string>{"c"});
+    EXPECT_EQ(policy.counted(), 1U);  // not before that is recorded
+    policy.confirm_arrived("c", 4s);
+    EXPECT_EQ(policy.counted(), 2U);
+    EXPECT_EQ(policy.needed(), 2U);
+    EXPECT_TRUE(policy.kept());
+    EXPECT_EQ(policy.released(Lsn(80)), Lsn(70));
+}
+
+TEST(AckPolicy, OneThatJoinsHoldsNoWriteLongerThanTheTimeout) {
+    AckPolicy policy(config(AckLevel::durable, LossPolicy::continue_alone), {"b", "c"});
+    policy.joins("c");
+    policy.answered("c", Lsn(10), 1s);
+    policy.answered("b", Lsn(20), 1s);
+    EXPECT_TRUE(policy.arrived(Lsn(10), 1s) == std::vector<std::string>{"c"});  // not recorded
+    EXPECT_EQ(policy.released(Lsn(20)), Lsn(10));
+    EXPECT_FALSE(policy.arrived(Lsn(20), 5s).empty());
+    EXPECT_EQ(policy.released(Lsn(20)), Lsn(10));
+    EXPECT_TRUE(policy.arrived(Lsn(20), 7s).empty());
+    EXPECT_EQ(policy.released(Lsn(20)), Lsn(20));
+    EXPECT_TRUE(policy.overdue(Lsn(20), 100s).empty());  // nor is it one that was lost
+}
+
+// It is always as far behind as half the timeout allows, and gets there all the same.
+TEST(AckPolicy, OneThatTrailsCountsAndOneThatIsTooSlowIsNotWaitedFor) {
+    for (const bool joins : {true, false}) {
+        for (const auto lag : {2000ms, 3000ms}) {
+            AckPolicy policy(config(AckLevel::durable, LossPolicy::continue_alone), {"b", "c"});
+            if (joins) policy.joins("c");
+            if (!joins) policy.confirm_lost("c");
+            bool waited = false;
+            bool counts = false;
+            for (auto now = 4000ms; now < 60s && !counts; now += 50ms) {
+                const Lsn captured(static_cast<std::uint64_t>(now.count()));
+                policy.answered("b", captured, now);
+                policy.answered("c", captured - static_cast<std::uint64_t>(lag.count()), now);
+                counts = !policy.arrived(captured, now).empty();
+                waited = waited || policy.released(captured) < captured;
+            }
+            EXPECT_EQ(counts, lag == 2000ms);
+            EXPECT_EQ(waited, lag == 2000ms);
+        }
+    }
+}
+
+TEST(AckPolicy, OneWhoseSessionEndsNearTheEndIsNotWaitedFor) {
+    AckPolicy policy(config(AckLevel::durable, LossPolicy::continue_alone), {"b", "c"});
+    policy.joins("c");
+    policy.answered("b", Lsn(20), 1s);
+    policy.answered("c", Lsn(10), 1s);
+    EXPECT_TRUE(policy.arrived(Lsn(10), 1s) == std::vector<std::string>{"c"});
+    EXPECT_EQ(policy.released(Lsn(20)), Lsn(10));
+    policy.away("c");
+    EXPECT_EQ(policy.released(Lsn(20)), Lsn(20));
+    EXPECT_TRUE(policy.arrived(Lsn(10), 1s).empty());
+    EXPECT_TRUE(policy.arrived(Lsn(10), 2s).empty());
+}
+
+// The next start asks only those that count: the word of another is not enough.
+TEST(AckPolicy, OneThatDoesNotCountAnswersForNobody) {
+    for (const bool joins : {true, false}) {
+        AckPolicy policy(config(AckLevel::durable, LossPolicy::continue_alone, 1), {"b", "c"});
+        if (joins) policy.joins("c");
+        if (!joins) policy.confirm_lost("c");
+        policy.answered("b", Lsn(5), 1s);
+        policy.answered("c", Lsn(10), 1s);
+        EXPECT_FALSE(policy.arrived(Lsn(10), 1s).empty());
+        EXPECT_EQ(policy.released(Lsn(20)), Lsn(5));
+        policy.confirm_arrived("c", 1s);
+        EXPECT_EQ(policy.released(Lsn(20)), Lsn(10));
+    }
+}
+
+TEST(AckPolicy, OneThatJoinsGoesOnJoiningOverASwitch) {
+    AckPolicy policy(config(AckLevel::received, LossPolicy::continue_alone), {"b", "c"});
+    policy.joins("c");
+    policy.answered("b", Lsn(50), 1s);
+    policy.answered("c", Lsn(50), 1s);  // received
+    EXPECT_FALSE(policy.arrived(Lsn(50), 1s).empty());
+    EXPECT_TRUE(policy.reconfigure(config(AckLevel::durable, LossPolicy::continue_alone), Lsn(60)));
+    EXPECT_TRUE(policy.joining("c"));
+    EXPECT_TRUE(policy.arrived(Lsn(60), 2s).empty());  // what it has received is not durable
+    policy.answered("c", Lsn(55), 2s);
+    EXPECT_TRUE(policy.arrived(Lsn(60), 2s).empty());
+    policy.answered("b", Lsn(60), 2s);
+    EXPECT_EQ(policy.released(Lsn(60)), Lsn(60));
+    EXPECT_TRUE(policy.kept());
+    policy.answered("c", Lsn(60), 2s);
+    EXPECT_FALSE(policy.arrived(Lsn(60), 2s).empty());
+    EXPECT_TRUE(policy.reconfigure(config(AckLevel::local, LossPolicy::continue_alone), Lsn(60)));
+    EXPECT_TRUE(policy.arrived(Lsn(70), 3s).empty());
+    policy.answered("c", Lsn(60), 3s);  // whole, and nothing is owed
+    EXPECT_EQ(policy.arrived(Lsn(70), 3s), std::vector<std::string>{"c"});
+}
+
+TEST(AckPolicy, OneThatIsRemovedWhileItIsLostIsNotMissed) {
+    const GroupConfig all = config(AckLevel::durable, LossPolicy::continue_alone);
+    AckPolicy policy(all, {"b", "c"});
+    policy.answered("b", Lsn(5), 1s);
+    policy.confirm_lost("c");
+    EXPECT_EQ(policy.in_force(), AckLevel::local);
+    policy.set_standbys(all, {"b"}, Lsn(5));
+    EXPECT_EQ(policy.in_force(), AckLevel::durable);
+    EXPECT_TRUE(policy.kept());
+    EXPECT_EQ(policy.released(Lsn(9)), Lsn(5));
+    policy.set_standbys(all, {"b", "c"}, Lsn(5));  // it comes back as a new one
+    policy.joins("c");
+    EXPECT_EQ(policy.in_force(), AckLevel::durable);
+    EXPECT_EQ(policy.needed(), 1U);
+}
+
+TEST(AckPolicy, StallWaitsForThoseThatJoinWhereThereAreNotAsManyOthersAsAsked) {
+    AckPolicy stalls(config(AckLevel::durable, LossPolicy::stall, 2), {"b", "c"});
+    stalls.joins("c");
+    stalls.answered("b", Lsn(9), 1s);
+    EXPECT_EQ(stalls.released(Lsn(9)), Lsn(0));
+    stalls.answered("c", Lsn(7), 1s);
+    EXPECT_EQ(stalls.released(Lsn(9)), Lsn(7));
+    EXPECT_FALSE(stalls.kept());
+    AckPolicy goes_on(config(AckLevel::durable, LossPolicy::continue_alone, 2), {"b", "c"});
+    goes_on.joins("c");
+    goes_on.answered("b", Lsn(9), 1s);
+    EXPECT_EQ(goes_on.released(Lsn(9)), Lsn(9));
+    EXPECT_EQ(goes_on.in_force(), AckLevel::local);  // it is on one only
+}
+
+TEST(AckPolicy, StallThatIsSwitchedOnAsksAnewWhereOnlyThoseThatJoinAreThere) {
+    AckPolicy policy(config(AckLevel::durable, LossPolicy::continue_alone), {"c"});
+    policy.joins("c");
+    EXPECT_EQ(policy.released(Lsn(9)), Lsn(9));
+    const GroupConfig stall = config(AckLevel::durable, LossPolicy::stall);
+    EXPECT_TRUE(policy.asks_other_answers(stall));
+    EXPECT_TRUE(policy.reconfigure(stall, Lsn(9)));
+    EXPECT_EQ(policy.released(Lsn(9)), Lsn(0));
+}
+
+TEST(AckPolicy, StallWaitsForOneThatJoinsWhereThereIsNoOther) {
+    AckPolicy policy(config(AckLevel::durable, LossPolicy::stall), {"b"});
+    policy.answered("b", Lsn(5), 1s);
+    policy.set_standbys(config(AckLevel::durable, LossPolicy::stall), {"c"}, Lsn(5));
+    policy.joins("c");
+    EXPECT_TRUE(policy.waits());
+    EXPECT_EQ(policy.released(Lsn(9)), Lsn(0));
+    AckPolicy goes_on(config(AckLevel::durable, LossPolicy::continue_alone), {"c"});
+    goes_on.joins("c");
+    EXPECT_EQ(goes_on.released(Lsn(9)), Lsn(9));
+    EXPECT_EQ(goes_on.in_force(), AckLevel::local);
+    EXPECT_FALSE(goes_on.kept());
+}
+
+TEST(AckPolicy, WhatOneThatLeftKeptIsNotKeptByThoseThatStay) {
+    const GroupConfig one_of_two = config(AckLevel::durable, LossPolicy::continue_alone, 1);
+    AckPolicy policy(one_of_two, {"b", "c"});
+    policy.answered("b", Lsn(100), 1s);
+    policy.answered("c", Lsn(90), 1s);
+    EXPECT_TRUE(policy.kept());
+    policy.set_standbys(one_of_two, {"c"}, Lsn(100));
+    EXPECT_FALSE(policy.kept());
+    policy.answered("c", Lsn(100), 2s);
+    EXPECT_TRUE(policy.kept());
 }
 
 TEST(AckPolicy, StallNeverLosesAStandby) {

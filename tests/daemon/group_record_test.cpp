@@ -43,8 +43,9 @@ GroupRecord sample() {
     record.peers["beta"].behind_since = Lsn(40);
     record.peers["beta"].compare = "the primary stopped uncleanly";
     record.peers["beta"].proved = Point{timeline.id, Lsn(39)};
-    record.intent = IntentRecord{Uuid::random(), Uuid::random(), {"beta", "gamma"}};
+    record.intent = IntentRecord{Uuid::random(), Uuid::random(), {"beta", "", "gamma"}};
     record.peers["gamma"] = {};
+    record.peers["gamma"].joining = true;
     return record;
 }
 

@@ -181,6 +181,23 @@ TEST_F(IntentMapTest, OneStandbyIsMarkedEverywhere) {
     EXPECT_EQ(map->marked_bytes(0), ByteCount(0));
 }
 
+TEST_F(IntentMapTest, OneStandbyMoreIsMarkedBeforeTheNextWriteAnywhere) {
+    const auto map = open(IntentBegin::all_clear);
+    const std::size_t before = place_.standbys;
+    mark(*map, region(3));
+    EXPECT_TRUE(map->covers(region(3)));
+    map->set_standbys(before + 1);
+    map->mark_all(before);
+    EXPECT_FALSE(map->covers(region(3)));
+    EXPECT_EQ(regions(*map, before).size(), kRegions);
+    EXPECT_EQ(regions(*map, 0), Numbers{3});
+    mark(*map, region(3));
+    EXPECT_TRUE(map->covers(region(3)));
+    map->clear({before, Lsn(9), Lsn(9), seconds(100), seconds(1)});
+    EXPECT_TRUE(regions(*map, before).empty());
+    EXPECT_EQ(regions(*map, 0), Numbers{3});
+}
+
 TEST_F(IntentMapTest, AMapThatIsMissingOrOfAnotherIdCountsAsMarked) {
     EXPECT_EQ(open(IntentBegin::as_stored)->marked_bytes(0), place_.size);
     EXPECT_EQ(report_.size(), 1U);
