@@ -325,11 +325,31 @@ std::vector<CommandSpec> role_commands() {
     };
 }
 
+std::vector<CommandSpec> group_commands() {
+    return {
+        {"group apply",
+         "add, remove or replace standbys of a group that runs",
+         "Reads the configuration again, on every node of the group, and shows what would follow "
+         "for GROUP (of a node with one group, that one): standbys that come, go or are copied "
+         "anew, and how many bytes that copies; settings that count at once and those that need a "
+         "restart; what is refused, and why. Then it asks, or --yes does it. Nobody is "
+         "disconnected from the volumes and the other standbys go on. Put the same file on every "
+         "node first. A node that is away takes it up when it starts with the new file.",
+         "everstep group apply db --dry-run",
+         Shape::local,
+         {{"group", "GROUP", "the group, as the configuration names it", false}},
+         {{"--dry-run", "dry_run", "", "show the plan, and do nothing"},
+          {"--yes", "yes", "", "do it without asking; needed where nobody can be asked"},
+          {"--force", "force", "",
+           "although the last standby goes that holds all that was acknowledged"}}},
+    };
+}
+
 std::vector<CommandSpec> make_commands() {
     std::vector<CommandSpec> all;
     for (auto part :
          {looking_commands, checking_commands, mark_commands, time_commands, restore_commands,
-          backup_commands, mount_commands, role_commands, pki_commands}) {
+          backup_commands, mount_commands, role_commands, group_commands, pki_commands}) {
         for (CommandSpec& command : part()) all.push_back(std::move(command));
     }
     return all;

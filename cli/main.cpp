@@ -38,6 +38,13 @@ int main(int argc, char** argv) {
                 std::this_thread::sleep_for(std::chrono::seconds(1));
                 return true;
             },
+        .in_is_terminal = ::isatty(STDIN_FILENO) == 1,
+        .answer =
+            [] {
+                std::string line;
+                std::getline(std::cin, line);
+                return line;
+            },
     };
     return everstep::cli::run({argv + 1, argv + argc}, surroundings);
 }

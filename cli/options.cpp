@@ -212,13 +212,14 @@ Result<Parsed> finish(const CommandSpec& command, Arguments global, Arguments ar
     return Parsed(std::move(out));
 }
 
-// Two words name a command of `pki`. Takes them from the front of `words`.
+// Two words name a command of `pki` and of `group`. Takes them from the front of `words`.
 Result<const CommandSpec*> take_command(std::vector<std::string>& words) {
     if (words.empty()) return usage("", "no command");
     std::size_t count = 1;
     std::string name = words.front();
     if (name.starts_with('-')) return usage("", "unknown option " + name);
-    if (name == "pki" && words.size() > 1 && !words[1].starts_with('-')) {
+    const bool two = name == "pki" || name == "group";
+    if (two && words.size() > 1 && !words[1].starts_with('-')) {
         name += ' ' + words[1];
         count = 2;
     }
@@ -226,6 +227,8 @@ Result<const CommandSpec*> take_command(std::vector<std::string>& words) {
     if (command == nullptr && name == "pki") {
         return usage("", "pki what? There are pki init DIR and pki issue DIR NAME");
     }
+    if (command == nullptr && name == "group")
+        return usage("", "group what? There is group apply [GROUP]");
     if (command == nullptr) return usage("", name + " is no command");
     words.erase(words.begin(), words.begin() + static_cast<std::ptrdiff_t>(count));
     return command;

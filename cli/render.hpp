@@ -38,6 +38,8 @@ class LogText {
 [[nodiscard]] std::string umount_text(const Value& body);
 // What `everstep backup` made; its own body.
 [[nodiscard]] std::string backup_text(const Value& body);
+// The plan of `everstep group apply`.
+[[nodiscard]] std::string plan_text(const Value& body);
 // "gap: steps 10 .. 20, REASON, 1.0 MiB differ"
 [[nodiscard]] std::string gap_text(const Value& gap);
 // The URIs by volume, one a line with `indent` in front; a map or a list.

@@ -3,6 +3,7 @@
 #include <sstream>
 
 #include "cli/admin_client.hpp"
+#include "cli/commands_apply.hpp"
 #include "cli/commands_backup.hpp"
 #include "cli/commands_mount.hpp"
 #include "cli/commands_pki.hpp"
@@ -61,6 +62,7 @@ Status run_command(const Invocation& invocation, Surroundings& surroundings) {
     if (name == "mount") return run_mount(invocation, surroundings);
     if (name == "umount") return run_umount(invocation, surroundings);
     if (name == "backup") return run_backup(invocation, surroundings);
+    if (name == "group apply") return run_apply(invocation, surroundings);
     if (name == "restore" && invocation.request.arguments.contains("from"))
         return run_restore_file(invocation, surroundings);
     if (invocation.command->shape == Shape::local) return run_pki(invocation, surroundings);

@@ -19,7 +19,9 @@ struct Surroundings {
     std::string host_name;
     std::function<std::chrono::nanoseconds()> now;  // of a clock that only goes forward
     std::function<bool()>
-        next_look;  // --watch: returns when it is time to look again; false ends it
+        next_look;                // --watch: returns when it is time to look again; false ends it
+    bool in_is_terminal = false;  // somebody can be asked
+    std::function<std::string()> answer{};  // what they say: a line; empty at the end
 };
 
 }  // namespace everstep::cli

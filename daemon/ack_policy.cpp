@@ -31,6 +31,20 @@ std::uint32_t AckPolicy::needed_by(LossPolicy loss, std::uint32_t asked) const {
     return asked == 0 ? counted : std::min(asked, counted);
 }
 
+bool AckPolicy::counts(const Peer& peer) const {
+    return !peer.lost && (!peer.joining || joining_count(loss_, asked_));
+}
+
+bool AckPolicy::counts(const std::string& peer) const {
+    const auto at = peers_.find(peer);
+    return at != peers_.end() && counts(at->second);
+}
+
+std::ptrdiff_t AckPolicy::present() const {
+    return std::count_if(peers_.begin(), peers_.end(),
+                         [&](const auto& one) { return counts(one.second); });
+}
+
 bool AckPolicy::asks_other_answers(const GroupConfig& config) const {
     return config.ack != level_ ||
            needed_by(config.on_standby_loss, config.ack_standbys) != needed();
@@ -170,12 +184,9 @@ Lsn AckPolicy::released(Lsn captured) const {
 }
 
 Lsn AckPolicy::released(Lsn captured, bool with_near) const {
-    const bool all = joining_count(loss_, asked_);
     std::vector<Lsn> positions;
-    for (const auto& [name, peer] : peers_) {
-        const bool counts = !peer.lost && (all || !peer.joining);
-        if (counts || (with_near && peer.near)) positions.push_back(peer.position);
-    }
+    for (const auto& [name, peer] : peers_)
+        if (counts(peer) || (with_near && peer.near)) positions.push_back(peer.position);
     if (positions.empty()) return captured;
     const std::size_t count =
         asked_ == 0 ? positions.size() : std::min<std::size_t>(asked_, positions.size());
@@ -183,13 +194,12 @@ Lsn AckPolicy::released(Lsn captured, bool with_near) const {
     return std::min(positions[count - 1], captured);
 }
 
+bool AckPolicy::enough() const {
+    return counted() > 0 && present() >= static_cast<std::ptrdiff_t>(needed());
+}
+
 AckLevel AckPolicy::in_force() const {
-    const bool all = joining_count(loss_, asked_);
-    const auto present = std::count_if(peers_.begin(), peers_.end(), [&](const auto& one) {
-        return !one.second.lost && (all || !one.second.joining);
-    });
-    const std::uint32_t wanted = asked_ == 0 ? counted() : asked_;
-    return present > 0 && present >= static_cast<std::ptrdiff_t>(wanted) ? level_ : AckLevel::local;
+    return enough() && present() >= static_cast<std::ptrdiff_t>(asked_) ? level_ : AckLevel::local;
 }
 
 bool AckPolicy::kept() const {

@@ -39,8 +39,12 @@ class AckPolicy {
     [[nodiscard]] std::vector<std::string> arrived(Lsn captured, std::chrono::nanoseconds now);
     void confirm_arrived(const std::string& peer, std::chrono::nanoseconds now);
     [[nodiscard]] bool joining(const std::string& peer) const;
+    [[nodiscard]] bool counts(const std::string& peer) const;
     [[nodiscard]] Lsn released(Lsn captured) const;
     [[nodiscard]] AckLevel in_force() const;
+    // As many standbys as answers wait for are there: of those that count, when they are fewer than
+    // asked for.
+    [[nodiscard]] bool enough() const;
     // All that was released is durable on enough standbys, and stays so: durable is in force, and
     // as many of those that are not lost as `ack_standbys` asks for have got to where this run
     // began.
@@ -75,6 +79,8 @@ class AckPolicy {
     [[nodiscard]] bool joining_count(LossPolicy loss, std::uint32_t asked) const;
     [[nodiscard]] std::uint32_t counted_by(LossPolicy loss, std::uint32_t asked) const;
     [[nodiscard]] std::uint32_t needed_by(LossPolicy loss, std::uint32_t asked) const;
+    [[nodiscard]] bool counts(const Peer& peer) const;
+    [[nodiscard]] std::ptrdiff_t present() const;
     [[nodiscard]] bool come_near(Peer& peer, Lsn captured, std::chrono::nanoseconds now) const;
     [[nodiscard]] Lsn released(Lsn captured, bool with_near) const;
     AckLevel level_;

@@ -30,6 +30,15 @@ class Group {
         if (standby_) standby_->set_limits();
         if (primary_) primary_->reconfigure();
     }
+    // The configuration names other members; durable when it returns ok.
+    [[nodiscard]] Status change_members();
+    // This node is none of them any more: `section` is the one that it ran, and lives as long.
+    void leave(const GroupConfig& section);
+    [[nodiscard]] bool serves() const { return primary_serves(); }
+    // All that was acknowledged so far is durable on the standby.
+    [[nodiscard]] bool keeps_acknowledged(const std::string& node) const {
+        return primary_ && primary_->keeps_acknowledged(node);
+    }
     [[nodiscard]] Value status() const;
     [[nodiscard]] const std::string& name() const { return context_.group->name; }
     [[nodiscard]] const GroupContext& context() const { return context_; }
@@ -46,6 +55,7 @@ class Group {
     // roles (group_roles.cpp)
     [[nodiscard]] Status load();
     void start_role();
+    void start_left();
     void start_primary(bool volumes_made);
     void make_primary();
     void fail(const std::string& why);

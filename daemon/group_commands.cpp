@@ -73,6 +73,12 @@ std::string Group::history_node() const {
 
 void Group::run(const wire::AdminRequest& request, AdminAnswer answer) {
     const std::string& verb = request.verb;
+    const bool role = verb == "takeover" || verb == "adopt" || verb == "restore" ||
+                      verb == "pause" || verb == "unpause";
+    if (role && !context_.left.empty()) {
+        answer(error_reply(Status(ErrorCode::refused, context_.left)));
+        return;
+    }
     if (verb == "takeover") return takeover(request, answer);
     if (taking_over_ && (verb == "adopt" || verb == "rewind" || verb == "resume")) {
         answer(error_reply(Status(ErrorCode::refused, "a takeover is under way")));

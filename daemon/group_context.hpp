@@ -33,6 +33,7 @@ struct GroupContext {
     const std::set<std::string>* removed = nullptr;
     std::shared_ptr<CompressionControl> compression = std::make_shared<CompressionControl>();
     GroupRecord record;
+    std::string left;  // not empty: this node is no member any more, why; its history stays
 
     void event(const std::string& kind, const std::string& text) const {
         events->add(group->name, kind, text);
@@ -56,6 +57,13 @@ struct GroupContext {
         return names;
     }
 };
+
+// What a node says that is no member any more.
+[[nodiscard]] inline std::string left_text(const GroupContext& context) {
+    return "node " + context.node + " is no member of group " + context.group->name +
+           " any more: it takes no part; its history stays readable until " + context.directory +
+           " is deleted, with this node stopped";
+}
 
 // Of the branches over the group's history on this node.
 [[nodiscard]] inline std::string branches_directory(const GroupContext& context) {

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include "daemon/group.hpp"
+#include "daemon/kept_section.hpp"
 #include "daemon/lineage.hpp"
 #include "daemon/standby_changes.hpp"
 #include "daemon/volume_files.hpp"
@@ -52,12 +53,45 @@ void Group::start() {
     }
     exports_.know_ids(*branches);
     start_role();
+    if (failed_.empty() && context_.left.empty()) {
+        const Status kept = keep_section(*context_.files, context_.directory, *context_.group);
+        if (!kept.ok()) context_.event("alarm-state", kept.message());
+    }
     if (!has_history_here())
         exports_.list_unopened(context_, *branches, "the history that it lies over is not open");
 }
 
+// It takes no part; what it has stays readable.
+void Group::start_left() {
+    standby_ = std::make_unique<StandbyRole>(context_);
+    standby_->set_refused(context_.left);
+    const bool direct =
+        context_.record.role == wire::Role::primary && !context_.record.serves_store;
+    if (direct) return;
+    const Status opened = standby_->open();
+    if (!opened.ok()) context_.event("alarm-failed", opened.message());
+    if (opened.ok()) exports_.restore(context_, *standby_->standby());
+}
+
+void Group::leave(const GroupConfig& section) {
+    context_.group = &section;
+    context_.left = left_text(context_);
+    context_.event("group", context_.left);
+    if (!standby_) standby_ = std::make_unique<StandbyRole>(context_);
+    standby_->seal_off(Status(ErrorCode::refused, context_.left));
+    standby_->set_limits();
+}
+
+Status Group::change_members() {
+    if (primary_) EVERSTEP_TRY(primary_->change_standbys());
+    const Status kept = keep_section(*context_.files, context_.directory, *context_.group);
+    if (!kept.ok()) context_.event("alarm-state", kept.message());
+    return {};
+}
+
 void Group::start_role() {
     failed_.clear();
+    if (!context_.left.empty()) return start_left();
     GroupRecord& record = context_.record;
     if (const std::string moved = volumes_moved(context_); !moved.empty()) {
         fail(moved);

@@ -1,9 +1,11 @@
 #include "daemon/node.hpp"
 
+#include <algorithm>
 #include <csignal>
 
 #include "common/base/log.hpp"
 #include "common/io/boot.hpp"
+#include "daemon/kept_section.hpp"
 #include "daemon/reload.hpp"
 
 namespace everstep::daemon {
@@ -98,31 +100,50 @@ Status Node::start() {
     return {};
 }
 
+void Node::make_group(const GroupConfig& group, bool left) {
+    GroupContext context;
+    context.loop = &loop_;
+    context.files = &io::system_files();
+    context.clock = &system_clock();
+    context.config = &config_;
+    context.group = &group;
+    context.node = name_;
+    context.node_id = id_;
+    context.boot = io::machine_boot();
+    context.directory = self_->state + "/groups/" + group.name;
+    context.tls = tls_;
+    context.events = &events_;
+    context.removed = &removed_;
+    context.compression->set(group.compression);
+    if (left) context.left = left_text(context);
+    groups_[group.name] = std::make_unique<Group>(
+        std::move(context), *exports_,
+        [this](const std::string& node, const wire::AdminRequest& request, AdminAnswer answer) {
+            relay(node, request, std::move(answer));
+        });
+}
+
+// Groups that this node had a part in.
+void Node::find_left() {
+    const std::string directory = self_->state + "/groups";
+    const auto names = io::system_files().list(directory);
+    if (!names.ok()) return;
+    for (const std::string& name : *names) {
+        if (groups_.contains(name)) continue;
+        Result<GroupConfig> section = kept_section(io::system_files(), directory + "/" + name);
+        if (!section.ok() || section->name != name) continue;
+        left_[name] = std::make_unique<GroupConfig>(std::move(*section));
+        make_group(*left_[name], true);
+    }
+}
+
 void Node::start_groups() {
     for (const GroupConfig& group : config_.groups) {
-        bool member = false;
-        for (const std::string& name : group.members()) member = member || name == name_;
-        if (!member) continue;
-        GroupContext context;
-        context.loop = &loop_;
-        context.files = &io::system_files();
-        context.clock = &system_clock();
-        context.config = &config_;
-        context.group = &group;
-        context.node = name_;
-        context.node_id = id_;
-        context.boot = io::machine_boot();
-        context.directory = self_->state + "/groups/" + group.name;
-        context.tls = tls_;
-        context.events = &events_;
-        context.removed = &removed_;
-        context.compression->set(group.compression);
-        groups_[group.name] = std::make_unique<Group>(
-            std::move(context), *exports_,
-            [this](const std::string& node, const wire::AdminRequest& request, AdminAnswer answer) {
-                relay(node, request, std::move(answer));
-            });
+        const std::vector<std::string> members = group.members();
+        if (std::find(members.begin(), members.end(), name_) != members.end())
+            make_group(group, false);
     }
+    find_left();
     loop_.post([this] {
         for (auto& [name, group] : groups_) group->start();
     });
@@ -146,7 +167,11 @@ void Node::reload_config() {
                     read.status().message() + "; the configuration stays as it was");
         return;
     }
-    const Reload change = take_over(config_, *read);
+    take_settings(*read);
+}
+
+void Node::take_settings(const Config& read) {
+    const Reload change = take_over(config_, read);
     for (const Reload::Key& key : change.taken) {
         if (!groups_.contains(key.group)) continue;  // this node is no member
         events_.add(key.group, "reload", key.text);
@@ -154,11 +179,15 @@ void Node::reload_config() {
     for (auto& [name, group] : groups_) group->reconfigure();
     for (const std::string& key : change.restart)
         events_.add("", "reload", key + " has changed: it needs a restart");
+    const std::set<std::string> before = removed_;
     forget_removed(change.removed);
+    if (removed_ == before) return;
+    const Status heard = listen_anew();
+    if (!heard.ok()) events_.add("", "alarm-reload", heard.message());
 }
 
 // Their certificates are as good as before, so it is their names that are refused from here on: by
-// the listener, which reload_tls() makes anew, and by the groups' links within a keepalive.
+// the listener, which is made anew, and by the groups' links within a keepalive.
 void Node::forget_removed(const std::vector<std::string>& names) {
     for (const std::string& name : names) {
         if (name == name_) {

@@ -31,8 +31,11 @@ class Node {
     [[nodiscard]] Status load_tls();
     [[nodiscard]] Status listen();
     void start_groups();
+    void make_group(const GroupConfig& group, bool left);
+    void find_left();
     void on_signal(int signal);
     void reload_config();
+    void take_settings(const Config& read);
     void reload_tls();
     void forget_removed(const std::vector<std::string>& names);
     void stop();
@@ -50,6 +53,20 @@ class Node {
     [[nodiscard]] std::string exports_node(const std::string& group) const;
     void exports(const wire::AdminRequest& request, bool relayed, const AdminAnswer& answer);
     void events(const wire::AdminRequest& request, const AdminAnswer& answer);
+    // `group apply` (node_apply.cpp)
+    struct Apply;
+    void group_apply(const wire::AdminRequest& request, bool relayed, const AdminAnswer& answer);
+    void ask_members(const std::shared_ptr<Apply>& job);
+    void plan(const std::shared_ptr<Apply>& job);
+    void take_plan(const std::shared_ptr<Apply>& job);
+    void tell_members(const std::shared_ptr<Apply>& job);
+    [[nodiscard]] Result<Config> read_again() const;
+    [[nodiscard]] Status take_section(const Config& read, const std::string& group);
+    void point_anew();
+    [[nodiscard]] Status listen_anew();
+    void group_look(const wire::AdminRequest& request, const AdminAnswer& answer);
+    void group_take(const wire::AdminRequest& request, const AdminAnswer& answer);
+    void join(const std::string& group, const AdminAnswer& answer);
     [[nodiscard]] wire::AdminReply no_group(const std::string& group) const;
     [[nodiscard]] wire::AdminReply status(const std::string& group) const;
 
@@ -64,7 +81,9 @@ class Node {
     std::set<std::string> removed_;  // nodes that the newest configuration does not have
     std::unique_ptr<Exports> exports_;
     std::unique_ptr<RelayClient> relay_;
+    std::map<std::string, std::unique_ptr<GroupConfig>> left_;  // sections of groups that it left
     std::map<std::string, std::unique_ptr<Group>> groups_;
+    bool applying_ = false;
     struct Greeting {
         std::unique_ptr<Link> link;
         AdminClient requests;  // of a link that relays

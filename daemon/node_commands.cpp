@@ -49,6 +49,9 @@ void Node::run_command(const wire::AdminRequest& request, bool relayed, AdminAns
     }
     if (verb == "status") return answer(status(argument(request, "group")));
     if (verb == "events") return events(request, answer);
+    if (verb == "group apply") return group_apply(request, relayed, answer);
+    if (verb == "group look") return group_look(request, answer);
+    if (verb == "group take") return group_take(request, answer);
     if (verb == "exports" || verb == "unexport") return exports(request, relayed, answer);
     run_for_group(request, relayed, answer);
 }

@@ -148,11 +148,7 @@ void Primary::begin_session(Standing& standing) {
     Peer& peer = *standing.peer;
     const wire::GroupState& theirs = *peer.state();
     if (took_over(theirs, peer.name())) return;
-    const auto refuse_later = [this, &peer](const Status& why) {
-        context_.loop->post([alive = alive_, &peer, why] {
-            if (*alive != nullptr) peer.refuse(why);
-        });
-    };
+    const auto refuse_later = send_actions(standing, Point()).fail;
     if (const auto stopped = too_different_.find(peer.name()); stopped != too_different_.end())
         return refuse_later(stopped->second);
     StreamInput input;

@@ -27,9 +27,9 @@ RestoreAccess Primary::restore_access() {
     access.diff = events_.diff;
     access.end_kept = [this](const journal::Tip& end) {
         const auto have = std::count_if(standings_.begin(), standings_.end(), [&](const auto& one) {
-            return follows(one.first) && one.second.droppable >= end.seq;
+            return ack_.counts(one.first) && follows(one.first) && one.second.droppable >= end.seq;
         });
-        return ack_.in_force() == AckLevel::local ||
+        return ack_.level() == AckLevel::local || !ack_.enough() ||
                have >= static_cast<std::ptrdiff_t>(ack_.needed());
     };
     access.hold = [this](const std::string& node, Point at) -> journal::HoldPtr {

@@ -339,7 +339,7 @@ void Primary::serve() {
     record.tip = sealed_;
     record.step = stepped_;
     // What held goes on to hold until something is acknowledged: record_kept().
-    record.ack_kept = record.ack_kept && ack_.in_force() == AckLevel::durable;
+    record.ack_kept = record.ack_kept && ack_.level() == AckLevel::durable && ack_.enough();
     ack_.begin(sealed_.point.lsn);
     prepare_intent();
     const Status saved = context_.save();

@@ -136,6 +136,8 @@ int World::run(const std::vector<std::string>& words) {
                 return now;
             },
         .next_look = [&left] { return --left > 0; },
+        .in_is_terminal = asked,
+        .answer = [this] { return says; },
     };
     const int status = cli::run(words, surroundings);
     out = out_stream.str();

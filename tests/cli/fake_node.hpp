@@ -59,7 +59,9 @@ struct World {
     std::map<std::string, std::string> environment;
     std::string host_name = "alpha";
     bool terminal = false;
-    int looks = 1;  // of --watch
+    int looks = 1;       // of --watch
+    bool asked = false;  // somebody sits there
+    std::string says;    // and says that
     std::chrono::nanoseconds now{0};
     std::string out;  // of the last run
     std::string err;

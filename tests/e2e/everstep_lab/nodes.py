@@ -182,7 +182,7 @@ class Lab:
         os.chmod(directory, 0o711)  # PostgreSQL runs as another user
         self.pki = os.path.join(directory, "pki")
         self.config = os.path.join(directory, "everstep.toml")
-        self.standbys = list(standbys)
+        self.primary, self.standbys = "alpha", list(standbys)  # as the configuration has them
         self.nodes = {name: Node(self, name) for name in ("alpha", *standbys)}
         self.alpha, self.beta = self.nodes["alpha"], self.nodes.get("beta")
         self.make_pki()
@@ -195,19 +195,31 @@ class Lab:
         for name in self.nodes:
             run([EVERSTEP, "pki", "issue", self.pki, name])
 
+    def add_node(self, name):
+        """One more, no member of the group yet."""
+        self.nodes[name] = Node(self, name)
+        run([EVERSTEP, "pki", "issue", self.pki, name])
+        return self.nodes[name]
+
+    def set_members(self, *standbys, primary=None):
+        """The file names these from now on."""
+        self.primary, self.standbys = primary or self.primary, list(standbys)
+        self.write_config()
+
     def config_text(self):
         lines = ["[tls]", 'ca = "pki/ca.crt"', ""]
         for node in self.nodes.values():
             lines += ["[[node]]", f'name = "{node.name}"', f'address = "{node.address}"',
                       f'state = "{node.name}/state"', f'certificate = "pki/{node.name}.crt"',
                       f'key = "pki/{node.name}.key"', ""]
-        lines += ["[[group]]", f'name = "{GROUP}"', 'primary = "alpha"', f"standbys = {json.dumps(self.standbys)}"]
+        lines += ["[[group]]", f'name = "{GROUP}"', f'primary = "{self.primary}"',
+                  f"standbys = {json.dumps(self.standbys)}"]
         for key, value in self.group.items():
             table = isinstance(value, str) and value.startswith("{")
             lines.append(f"{key} = {value if isinstance(value, int) or table else json.dumps(value)}")
         for name, size in self.volumes.items():
             lines += ["", "[[group.volume]]", f'name = "{name}"', f'size = "{size}B"']
-            for node in self.nodes.values():
+            for node in (self.nodes[name] for name in (self.primary, *self.standbys)):
                 lines.append(f'{node.name} = {{ device = "{node.name}/{name}.img", capture = "nbd", '
                              f'listen = "unix:{node.name}/{name}.sock" }}')
         return "\n".join(lines) + "\n"
