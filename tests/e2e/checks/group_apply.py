@@ -4,11 +4,11 @@ import os
 import shutil
 
 from everstep_lab.base import Child, Failed, require, run, wait_for
-from everstep_lab.nbdio import raw_images, read_file, read_point
+from everstep_lab.nbdio import connect, raw_images, read_file, read_point
 from everstep_lab.nodes import EVERSTEP, GROUP, free_port
 from everstep_lab.registry import check
 from everstep_lab.scene import Scene
-from everstep_lab.workload import all_succeeded, slowest
+from everstep_lab.workload import Profile, all_succeeded, slowest
 
 SLOW_MAX = 3.0  # seconds that a write may take beside a change of members
 
@@ -175,6 +175,131 @@ def durable(context):
         listing = scene.settle(crash=scene.oplog.stamp())
         require(not listing.gaps, f"what was acknowledged is behind a gap: {listing.gaps}")
         require(not beta.status()["state"] == "streaming", "beta streams although it has left")
+
+
+@check("group_apply.stall", 180)
+def stall(context):
+    """`stall`, the only standby replaced by force: no write is answered that nobody keeps, until the new one does."""
+    with Scene(context, {"data": 1 << 20}, ack="durable", on_standby_loss="stall") as scene:
+        scene.start()
+        lab, alpha = scene.lab, scene.alpha
+        all_succeeded(scene.write(30, 1, 4))
+        scene.settle()
+        gamma = lab.add_node("gamma")
+        lab.set_members("gamma")
+        apply(alpha, "--yes", "--force")
+        wanted, newest = scene.oplog.completed(), alpha.status()["positions"]["captured"]
+        work = scene.workload(1, 4, profile=Profile(flush=0))
+        work.start()
+        wait_for("writes are on their way", lambda: alpha.status()["positions"]["captured"] > newest, 20)
+        found = scene.oplog.completed() - wanted
+        require(found == 0, f"{found} writes were answered that no standby keeps")
+        gamma.spawn()
+        gamma.wait_answer()
+        joined(alpha, "gamma")
+        wait_for("writes go on", lambda: scene.oplog.completed() >= wanted + 40 or work.trouble, 60, every=0.005)
+        work.stop()
+        all_succeeded(work.ops())
+        lab.wait_caught_up(alpha, gamma)
+        require(raw_images(gamma) == raw_images(alpha), "gamma differs from alpha")
+
+
+@check("group_apply.away", 180)
+def away(context):
+    """Who was away when it was removed, or added, takes it up at its start."""
+    with Scene(context) as scene:
+        scene.start()
+        lab, alpha, beta = scene.lab, scene.alpha, scene.beta
+        all_succeeded(scene.write(60, 2, 8))
+        scene.settle()
+        key = scene.model.head
+        gamma = lab.add_node("gamma")
+        beta.kill9()
+        lab.set_members("gamma")
+        plan = apply(alpha, "--yes")
+        require(kinds(plan) == ["absent beta", "absent gamma", "standby-added gamma", "standby-removed beta"],
+                f"the plan is {plan}")
+        all_succeeded(scene.write(30, 2, 8))
+        gamma.start()
+        joined(alpha, "gamma")
+        lab.wait_caught_up(alpha, gamma)
+        require(raw_images(gamma) == raw_images(alpha), "gamma differs from alpha")
+        beta.start()
+        status = beta.status()
+        require("no member" in status["why"], f"beta says {status['state']}: {status['why']}")
+        for one in (key, *[one for one in scene.sample(30) if one[1] > 0][:5]):
+            scene.check_export(one, beta)
+        # The operator deletes it, and adds the node again: it is a new one.
+        beta.term()
+        shutil.rmtree(beta.directory)
+        os.makedirs(beta.directory)
+        lab.set_members("gamma", "beta")
+        beta.start()
+        apply(alpha, "--yes")
+        joined(alpha, "beta")
+        lab.wait_caught_up(alpha, beta)
+        require(raw_images(beta) == raw_images(alpha), "beta differs from alpha")
+
+
+@check("group_apply.marks", 240)
+def marks(context):
+    """The write-intent map of one that was added: after a crash it is compared where it may differ, and only there."""
+    with Scene(context, {"data": 16 << 20}) as scene:
+        scene.start()
+        lab, alpha = scene.lab, scene.alpha
+        all_succeeded(scene.write(40, 1, 4))
+        gamma = lab.add_node("gamma")
+        lab.set_members("beta", "gamma")
+        gamma.start()
+        apply(alpha, "--yes")
+        joined(alpha, "gamma")
+        wait_for("the marks of gamma go", lambda: peer(alpha, "gamma")["may_differ_bytes"] == 0, 90, every=0.5)
+        gamma.kill9()
+        alpha_nbd = connect(alpha.uri())
+        alpha_nbd.pwrite(os.urandom(1 << 16), 5 << 20)
+        alpha_nbd.shutdown()
+        alpha.kill9()
+        alpha.start()
+        gamma.start()
+        lab.wait_serving()
+        for node in (scene.beta, gamma):
+            lab.wait_caught_up(alpha, node)
+            require(raw_images(node) == raw_images(alpha), f"{node.name} differs from alpha")
+        told = [event["text"] for event in alpha.events() if event["text"].startswith("gamma: ")
+                and "may differ and are compared" in event["text"]]
+        require(told and int(told[-1].split()[1]) < 16 << 20, f"gamma was compared as a whole: {told}")
+
+
+@check("group_apply.promoted", 180)
+def promoted(context):
+    """After a takeover the dead old primary is taken out, and another node comes in its place."""
+    with Scene(context) as scene:
+        scene.start()
+        lab, alpha, beta = scene.lab, scene.alpha, scene.beta
+        all_succeeded(scene.write(60, 2, 8))
+        scene.settle()
+        alpha.kill9()
+        beta.one("takeover", GROUP, "--force")
+        lab.wait_serving(beta)
+        gamma = lab.add_node("gamma")
+        lab.set_members("gamma", primary="beta")
+        gamma.start()
+        plan = apply(beta, "--yes")
+        require(kinds(plan) == ["absent alpha", "primary beta", "standby-added gamma", "standby-removed alpha"],
+                f"the plan is {plan}")
+        joined(beta, "gamma")
+        scene.primary, scene.standby = beta, gamma
+        all_succeeded(scene.write(60, 2, 8))
+        lab.wait_caught_up(beta, gamma)
+        require(raw_images(gamma) == raw_images(beta), "gamma differs from beta")
+        require(read_point(gamma, "head")[1] == raw_images(beta), "the head of gamma differs from beta")
+        alpha.start()  # it is no member of the file
+        require("no member" in str(alpha.status()["why"]), f"alpha says {alpha.status()['why']}")
+        beta.term()
+        beta.start()
+        lab.wait_serving(beta)
+        all_succeeded(scene.write(20, 2, 8))
+        lab.wait_caught_up(beta, gamma)
 
 
 @check("group_apply.killed", 300)
