@@ -162,17 +162,15 @@ def durable(context):
         require(alpha.status()["ack_in_force"] == "durable", "durable is not in force with gamma alone")
         scene.standby = gamma
         work = scene.workload(2, 4)
-        work.start(pace=300)
+        work.start(reconnect=True, pace=300)
         wanted = scene.oplog.completed() + 60
         wait_for("writes flow", lambda: scene.oplog.completed() >= wanted or work.trouble, 20, every=0.005)
         alpha.kill9()
-        try:
-            work.stop()
-        except Failed:
-            pass  # its connections ended
+        crash = scene.oplog.stamp()
         alpha.start()
         lab.wait_serving()
-        listing = scene.settle(crash=scene.oplog.stamp())
+        work.stop()
+        listing = scene.settle(crash=crash)
         require(not listing.gaps, f"what was acknowledged is behind a gap: {listing.gaps}")
         require(not beta.status()["state"] == "streaming", "beta streams although it has left")
 
