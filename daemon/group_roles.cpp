@@ -61,13 +61,11 @@ void Group::start() {
         exports_.list_unopened(context_, *branches, "the history that it lies over is not open");
 }
 
-// It takes no part; what it has stays readable.
+// It takes no part; what it has stays readable. A primary's own disk is no history.
 void Group::start_left() {
     standby_ = std::make_unique<StandbyRole>(context_);
     standby_->set_refused(context_.left);
-    const bool direct =
-        context_.record.role == wire::Role::primary && !context_.record.serves_store;
-    if (direct) return;
+    if (context_.record.role != wire::Role::standby && !context_.record.serves_store) return;
     const Status opened = standby_->open();
     if (!opened.ok()) context_.event("alarm-failed", opened.message());
     if (opened.ok()) exports_.restore(context_, *standby_->standby());
@@ -77,8 +75,12 @@ void Group::leave(const GroupConfig& section) {
     context_.group = &section;
     context_.left = left_text(context_);
     context_.event("group", context_.left);
+    if (primary_) primary_->fence();
+    primary_.reset();
+    failed_.clear();
     if (!standby_) standby_ = std::make_unique<StandbyRole>(context_);
     standby_->seal_off(Status(ErrorCode::refused, context_.left));
+    if (standby_->standby()) standby_->standby()->set_serving(false);
     standby_->set_limits();
 }
 

@@ -279,12 +279,16 @@ def promoted(context):
         alpha.kill9()
         beta.one("takeover", GROUP, "--force")
         lab.wait_serving(beta)
+        shutil.rmtree(alpha.state)  # it is put up again, has the role by the file, and serves nothing
+        alpha.start()
+        wait_for("alpha serves nothing", lambda: alpha.status()["state"] == "refused", 30)
         gamma = lab.add_node("gamma")
         lab.set_members("gamma", primary="beta")
         gamma.start()
         plan = apply(beta, "--yes")
-        require(kinds(plan) == ["absent alpha", "primary beta", "standby-added gamma", "standby-removed alpha"],
-                f"the plan is {plan}")
+        require(kinds(plan) == ["primary beta", "standby-added gamma", "standby-removed alpha"], f"the plan is {plan}")
+        require("no member" in str(alpha.status()["why"]), f"alpha says {alpha.status()['why']}")
+        alpha.term()
         joined(beta, "gamma")
         scene.primary, scene.standby = beta, gamma
         all_succeeded(scene.write(60, 2, 8))
