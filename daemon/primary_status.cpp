@@ -76,9 +76,14 @@ Value Primary::positions() const {
     Lsn received = sent;
     Lsn durable = sent;
     Lsn applied = sent;
-    for (const auto& [name, standing] : standings_) {
+    const auto joins = [&](const std::string& name) {
         const auto record = context_.record.peers.find(name);
-        if (record != context_.record.peers.end() && record->second.joining) continue;
+        return record != context_.record.peers.end() && record->second.joining;
+    };
+    const bool all_join = std::all_of(standings_.begin(), standings_.end(),
+                                      [&](const auto& one) { return joins(one.first); });
+    for (const auto& [name, standing] : standings_) {
+        if (joins(name) && !all_join) continue;
         sent =
             std::min(sent, standing.session ? standing.session->sent() : standing.acked.received);
         received = std::min(received, standing.acked.received);

@@ -192,6 +192,8 @@ def stall(context):
         wait_for("writes are on their way", lambda: alpha.status()["positions"]["captured"] > newest, 20)
         found = scene.oplog.completed() - wanted
         require(found == 0, f"{found} writes were answered that no standby keeps")
+        shown = alpha.status()["positions"]
+        require(shown["durable"] < shown["captured"], f"nobody has it, and alpha says {shown}")
         gamma.spawn()
         gamma.wait_answer()
         joined(alpha, "gamma")
