@@ -155,9 +155,10 @@ def removed_primary(context):
         lab.start()
         lab.wait_caught_up()
         nodes = {name: lab.nodes[name] for name in ("beta", "gamma")}
-        own = Lab.config_text(type("Own", (), {**vars(lab), "nodes": nodes, "standbys": ["beta"]}))
+        own = Lab.config_text(type("Own", (), {**vars(lab), "nodes": nodes, "primary": "gamma",
+                                             "standbys": ["beta"]}))
         with open(beta.config, "w", encoding="utf-8") as file:
-            file.write(own.replace('primary = "alpha"', 'primary = "gamma"'))
+            file.write(own)
         beta.child.signal(signal.SIGHUP)
         wait_for("beta ends the session", lambda: said(beta, "alarm-link", "no node alpha any more"), 20)
         newest = beta.status()["positions"]["received"]
