@@ -70,7 +70,8 @@ std::optional<ResyncExtent> Copy::next_window() {
 }
 
 void Copy::look_for_holes() {
-    if (looking_ || !data_.empty() || ready_.size() >= kExtentsAhead || !rate_.allows()) return;
+    if (looking_ || !questions_.empty() || ready_.size() >= kExtentsAhead || !rate_.allows())
+        return;
     const auto window = next_window();
     if (!window) return;
     looking_ = true;
@@ -82,37 +83,53 @@ void Copy::look_for_holes() {
 void Copy::found(const Result<FoundHoles>& holes) {
     looking_ = false;
     if (!holes.ok()) return actions_.fail(holes.status().with_context("the copy for the standby"));
-    done_ += holes->zero_bytes;
-    if (holes->zeroes) put(holes->after, holes->zeroes);
-    for (const ResyncExtent& run : holes->data) {
-        for (std::uint64_t at = 0; at < run.length.value(); at += kResyncExtentBytes)
-            data_.push_back({run.volume, run.offset + at,
-                             ByteCount(std::min(kResyncExtentBytes, run.length.value() - at))});
+    if (holes->zeroes && options_.differing_max != 0) {
+        // Sent unasked they would count as nothing, and a disk that is empty is a wrong one, too.
+        for (const FrameEntry& entry : holes->zeroes->entries())
+            will_ask({entry.volume, entry.offset, entry.length}, true);
+    } else if (holes->zeroes) {
+        done_ += holes->zero_bytes;
+        put(holes->after, holes->zeroes);
     }
+    for (const ResyncExtent& run : holes->data) will_ask(run, false);
     actions_.moved();
 }
 
+void Copy::will_ask(const ResyncExtent& run, bool hole) {
+    for (std::uint64_t at = 0; at < run.length.value(); at += kResyncExtentBytes) {
+        const ByteCount length(std::min(kResyncExtentBytes, run.length.value() - at));
+        questions_.push_back({{run.volume, run.offset + at, length}, hole});
+    }
+}
+
 void Copy::ask_hashes() {
-    while (!data_.empty() && asked_.size() + to_read_.size() < kHashesAhead && rate_.allows()) {
-        const ResyncExtent extent = data_.front();
-        data_.pop_front();
+    while (!questions_.empty() && asked_.size() + to_read_.size() < kHashesAhead &&
+           rate_.allows()) {
+        const Question question = questions_.front();
+        const ResyncExtent& extent = question.extent;
+        questions_.pop_front();
         rate_.take(extent.length.value());
         const std::uint64_t id = next_id_++;
-        asked_.emplace(id, extent);
+        asked_.emplace(id, question);
         actions_.ask_hashes({id, extent.volume, extent.offset, extent.length, options_.seed});
     }
-    if (data_.empty()) look_for_holes();
+    if (questions_.empty()) look_for_holes();
 }
 
 Status Copy::on_hashes(wire::HashReply reply) {
     const auto at = asked_.find(reply.id);
     if (at == asked_.end())
         return {ErrorCode::corrupt, fmt::format("hashes that nobody asked for: id {}", reply.id)};
-    ExtentRead what{at->second, std::nullopt, options_.direct};
+    ExtentRead what{at->second.extent, std::nullopt, options_.direct};
+    const bool hole = at->second.hole;
     asked_.erase(at);
     // What the standby cannot read is sent to it whole.
     if (reply.error == ErrorCode::ok) {
         EVERSTEP_TRY(check_hashes(what.extent, reply));
+        if (hole && reply.zero) {
+            done_ += what.extent.length.value();
+            return {};
+        }
         what.known = KnownContent{options_.seed, reply.zero, std::move(reply.hashes)};
     }
     to_read_.push_back(std::move(what));
@@ -170,8 +187,8 @@ bool Copy::may_send(FrameSeq frame) const {
 }
 
 bool Copy::all_read() const {
-    return extent_ == options_.extents.size() && !looking_ && data_.empty() && asked_.empty() &&
-           to_read_.empty() && reading_.empty();
+    return extent_ == options_.extents.size() && !looking_ && questions_.empty() &&
+           asked_.empty() && to_read_.empty() && reading_.empty();
 }
 
 double Copy::seconds_left() const {

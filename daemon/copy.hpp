@@ -1,6 +1,8 @@
 // Copy: what of a primary's volumes a standby is brought (initial sync, resync), between the frames
 // of its stream: ranges that are holes are sent as zeroes, of all others the standby is asked for
-// the hashes of what it holds, and the blocks that differ are sent. A state machine without I/O.
+// the hashes of what it holds, and the blocks that differ are sent. Where what differs is limited,
+// it is asked about holes, too, and where it holds zeroes nothing is read. A state machine without
+// I/O.
 //
 // Why a block whose hash is the standby's needs not be sent: the standby answers for what it holds
 // behind all that was sent before the question, which is step n at most; the block is read after
@@ -103,6 +105,7 @@ class Copy {
     [[nodiscard]] std::optional<ResyncExtent> next_window();
     void look_for_holes();
     void found(const Result<FoundHoles>& holes);
+    void will_ask(const ResyncExtent& run, bool hole);
     void ask_hashes();
     void read();
     void was_read(std::uint64_t id, const Result<ReadExtent>& read);
@@ -114,8 +117,12 @@ class Copy {
     std::size_t extent_ = 0;    // being looked at
     std::uint64_t offset_ = 0;  // in it
     bool looking_ = false;
-    std::deque<ResyncExtent> data_;                // to be asked about
-    std::map<std::uint64_t, ResyncExtent> asked_;  // by the request's id
+    struct Question {
+        ResyncExtent extent;
+        bool hole;  // on the primary, when it was looked for
+    };
+    std::deque<Question> questions_;           // to be asked
+    std::map<std::uint64_t, Question> asked_;  // by the request's id
     std::deque<ExtentRead> to_read_;
     struct Reading {
         FrameSeq hold;

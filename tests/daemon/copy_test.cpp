@@ -222,6 +222,38 @@ TEST_F(CopyTest, MoreThanTheLimitDifferentEndsIt) {
     EXPECT_NE(too_different_.message().find("max_resync"), std::string::npos);
 }
 
+// A disk that was lost and made anew is a hole: what it would take away counts.
+TEST_F(CopyTest, HolesWhereTheStandbyHasDataAreDifferent) {
+    CopyOptions options;
+    options.differing_max = 2 * kMiB;
+    holes_ = {0, 1, 2, 3};
+    volume_.resize(4 * kMiB);
+    begin(4 * kMiB, options);
+    while (!copy_->all_read() && too_different_.ok()) {
+        answer_all();
+        read_all();
+        send_all();
+    }
+    EXPECT_EQ(too_different_.code(), ErrorCode::refused);
+}
+
+TEST_F(CopyTest, OfAHoleOnlyWhatTheStandbyHasOtherwiseIsRead) {
+    CopyOptions options;
+    options.differing_max = 2 * kMiB;
+    holes_ = {0, 1, 2, 3};
+    volume_.resize(4 * kMiB);
+    standby_.resize(4 * kMiB);
+    std::fill_n(standby_.begin() + kMiB, kBlock, std::byte{9});
+    begin(4 * kMiB, options);
+    answer_all();
+    EXPECT_EQ(reads_.size(), 1U);
+    run();
+    EXPECT_TRUE(too_different_.ok());
+    EXPECT_EQ(copy_->differing_bytes(), kBlock);
+    EXPECT_EQ(copy_->done_bytes(), copy_->total_bytes());
+    EXPECT_TRUE(standby_ == volume_);
+}
+
 TEST_F(CopyTest, TheRateBoundsWhatIsComparedInASecond) {
     CopyOptions options;
     options.bytes_a_second = 4 * kMiB;
