@@ -148,6 +148,14 @@ void Verify::add(const ResyncExtent& extent) {
             last.length = ByteCount(last.length.value() + extent.length.value());
             return;
         }
+        // A repair compares them once more: it may be told more than what differs.
+        if (result_.extents.size() >= kVerifyRangesMax && last.volume == extent.volume) {
+            const ByteOffset begin = std::min(last.offset, extent.offset);
+            const ByteOffset end =
+                std::max(last.offset + last.length.value(), extent.offset + extent.length.value());
+            last = {extent.volume, begin, ByteCount(end.value() - begin.value())};
+            return;
+        }
     }
     result_.extents.push_back({extent.volume, extent.offset, extent.length});
 }

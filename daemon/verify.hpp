@@ -18,6 +18,7 @@ namespace everstep::daemon {
 
 inline constexpr std::size_t kVerifyExtentsMax = 4096;  // listed; further ones are only counted
 inline constexpr std::size_t kExactReadsMax = 4;
+inline constexpr std::size_t kVerifyRangesMax = 1U << 16;  // kept; then the last is made longer
 
 struct ExactExtent {
     std::shared_ptr<const Buffer> content;
@@ -29,7 +30,7 @@ struct VerifyResult {
     std::uint64_t compared_bytes = 0;
     std::uint64_t differing_bytes = 0;
     Lsn lsn;  // the newest step at which something was found different
-    std::vector<journal::GapExtent> extents;  // what differs
+    std::vector<journal::GapExtent> extents;  // what differs; past kVerifyRangesMax more
 };
 
 struct VerifyActions {

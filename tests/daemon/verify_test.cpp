@@ -119,6 +119,23 @@ TEST_F(VerifyTest, WhatDiffersIsToldWithItsStep) {
     EXPECT_EQ((*result_)->extents[1].offset, ByteOffset(3 * kMiB));
 }
 
+TEST_F(VerifyTest, RangesThatDifferAreBoundedAndCoverAll) {
+    const std::uint64_t pairs = kVerifyRangesMax + 100;
+    begin(pairs * 2 * kBlock);
+    for (std::uint64_t i = 0; i < pairs; ++i) standby_[i * 2 * kBlock] = std::byte{1};
+    while (!result_) {
+        answer_all();
+        run(reads_);
+        look_again();
+    }
+    ASSERT_TRUE(result_->ok());
+    EXPECT_EQ((*result_)->differing_bytes, pairs * kBlock);
+    ASSERT_EQ((*result_)->extents.size(), kVerifyRangesMax);
+    const journal::GapExtent& last = (*result_)->extents.back();
+    EXPECT_EQ(last.offset, ByteOffset((kVerifyRangesMax - 1) * 2 * kBlock));
+    EXPECT_EQ((last.offset + last.length.value()).value(), (pairs - 1) * 2 * kBlock + kBlock);
+}
+
 TEST_F(VerifyTest, TheSecondQuestionLeavesExactlyBehindItsStep) {
     begin(kMiB);
     standby_[0] = std::byte{1};
