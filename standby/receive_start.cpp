@@ -102,16 +102,21 @@ Result<std::vector<TimelineInfo>> new_timelines(const journal::Store& store,
     return fresh;
 }
 
+// This node holds no such step, so nothing can follow it: it lies inside a gap that was closed (the
+// primary went on from a step that this node never was at), or has expired.
+Status no_point(const TimelineInfo& timeline, const Status& why) {
+    return {why.code(),
+            fmt::format("timeline {}: its branch point, step {}: {}; `everstep adopt GROUP --from "
+                        "NODE` on this node takes the primary's data",
+                        timeline.id.hex(), timeline.branch_lsn.value(), why.message())};
+}
+
 // The branch point lies in this history, with the same content. Of the baseline the frame is not
 // known.
 Status check_branch(const journal::Store& store, const TimelineInfo& timeline) {
     if (timeline.branch_lsn == store.baseline().lsn) return {};
     const Result<journal::Tip> at = store.tip_at({timeline.parent, timeline.branch_lsn});
-    if (!at.ok()) {
-        return at.status().with_context(fmt::format("timeline {}: its branch point, step {}",
-                                                    timeline.id.hex(),
-                                                    timeline.branch_lsn.value()));
-    }
+    if (!at.ok()) return no_point(timeline, at.status());
     if (at->hash == timeline.branch_hash && at->seq == timeline.branch_seq) return {};
     return {ErrorCode::corrupt,
             fmt::format("timeline {}: branches from step {} with hash {}, found {} here",
@@ -186,9 +191,15 @@ Status begin_resync(journal::Store& store, const wire::Start& start,
     // Where the new line leaves a step that is here, it leaves first and the gap lies on the new
     // line: the steps that this node has behind that point stay points. A gap that is open already
     // keeps its beginning, unless the line leaves there; what comes may jump again.
-    const bool leaves_here =
-        !fresh.empty() && store.tip_at({fresh.front().parent, fresh.front().branch_lsn}).ok();
-    if (!leaves_here) EVERSTEP_TRY(store.open_gap(start.from, start.reason));
+    Status leaves_here(ErrorCode::not_found, "no line leaves");
+    if (!fresh.empty())
+        leaves_here = store.tip_at({fresh.front().parent, fresh.front().branch_lsn}).status();
+    if (!leaves_here.ok()) {
+        const Status opened = store.open_gap(start.from, start.reason);
+        if (opened.code() == ErrorCode::refused && !fresh.empty())
+            return no_point(fresh.front(), leaves_here);
+        EVERSTEP_TRY(opened);
+    }
     for (std::size_t i = 0; i < fresh.size(); ++i) {
         EVERSTEP_TRY(store.append_timeline(fresh[i]));
         // A later one that leaves where the gap begins has given it up.

@@ -67,11 +67,10 @@ bool asks_to_adopt(const Value& told) {
 }
 
 // Known: where the primary's new timeline leaves a line inside another standby's gap, that one is
-// refused, and only adopt brings it back (tests/sim/README.md).
-bool branch_in_gap(const Value& peer) {
-    const bool known = peer.at("why").text().find("lies inside a gap") != std::string::npos;
-    if (known) probe("a branch point inside a standby's gap");
-    return known;
+// refused, and asks for adopt (tests/sim/README.md).
+void note_branch_in_gap(const Value& peer) {
+    if (peer.at("why").text().find("its branch point") != std::string::npos)
+        probe("a branch point inside a standby's gap");
 }
 
 }  // namespace
@@ -218,9 +217,10 @@ void Duty::tend(const std::string& node, const Value& group) {
     if (!group.at("held_at").is_null())
         cluster_.ask(node, {"resume", {{"group", "db"}}}, [](const wire::AdminReply&) {});
     const Value::List* peers = group.at("peers").as_list();
-    for (std::size_t i = 0; node == serving_ && peers != nullptr && i < peers->size(); ++i)
-        if (asks_to_adopt((*peers)[i]) || branch_in_gap((*peers)[i]))
-            adopt((*peers)[i].at("node").text());
+    for (std::size_t i = 0; node == serving_ && peers != nullptr && i < peers->size(); ++i) {
+        note_branch_in_gap((*peers)[i]);
+        if (asks_to_adopt((*peers)[i])) adopt((*peers)[i].at("node").text());
+    }
     if (state == "serving" && node != serving_ && !taking_) {
         // The answer to its takeover did not come.
         taking_ = true;

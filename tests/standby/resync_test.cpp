@@ -119,6 +119,31 @@ TEST_F(Resync, OnANewTimelineFromBeforeWhatTheStandbyHasKeepsItsSteps) {
     EXPECT_IMAGE(read_step(scene.standby(), head), maker->image(head));
 }
 
+// The primary went on from a step that this standby never was at: a gap of its own lies over it.
+TEST_F(Resync, ALineThatLeavesInsideAClosedGapSaysWhatToDo) {
+    const Point before = maker->head_point();
+    maker->lose_writes(20, maker->head() + 40);
+    reconnect();
+    ASSERT_OK(sender->begin(sender->start(wire::StartMode::resync, before)));
+    copy(true);
+    end_resync();
+    check_end(before);
+    reconnect();
+    const Point inside{before.timeline, before.lsn + 10};
+    wire::Start start = sender->start(wire::StartMode::resync, inside);
+    wire::Timeline next = start.timelines.back();
+    next.id = TimelineId::random();
+    next.parent = inside.timeline;
+    next.branch_lsn = inside.lsn;
+    start.timelines.push_back(next);
+    const Status refused = sender->begin(start);
+    EXPECT_EQ(refused.code(), ErrorCode::refused);
+    EXPECT_NE(refused.message().find("`everstep adopt GROUP --from NODE`"), std::string::npos)
+        << refused.message();
+    EXPECT_FALSE(scene.store().gap_open().has_value());
+    EXPECT_IMAGE(read_files(scene.volumes()), maker->now());
+}
+
 TEST_F(Resync, InterruptedItBeginsAnewAndTheLastConsistentStepStays) {
     const Point before = maker->head_point();
     (void)maker->branch(before.lsn);
