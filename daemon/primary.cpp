@@ -167,11 +167,11 @@ void Primary::begin_session(Standing& standing) {
     options.group = input.group;
     options.path = input.path;
     options.backlog = &backlog_;
+    options.exact_branch = store_ != nullptr;
     options.base_time = base_time();
     options.copy = copy_options(plan->mode);
-    for (const VolumeRecord& volume : context_.record.volumes) {
+    for (const VolumeRecord& volume : context_.record.volumes)
         options.volumes.push_back({volume.name, volume.id, volume.size});
-    }
     standing.lost_order = standing.let_go = false;
     // A copy needs nothing of what is kept so far, unless its base is LSN 0.
     const bool anew = plan->mode == wire::StartMode::initial && !plan->from_zero;

@@ -181,12 +181,22 @@ void SendSession::finish_copy() {
     };
     actions_.after_batch([this, alive = alive_, ended] {
         if (*alive == nullptr) return;
-        if (state_ == State::resync) {
-            actions_.sync_step(ended);
-        } else {
-            actions_.name_gap(ended);
-        }
+        if (state_ == State::resync) return actions_.sync_step(ended);
+        actions_.name_gap([this, alive, ended](const journal::Tip& tip) {
+            if (*alive == nullptr) return;
+            if (stands_for_another(tip.point))
+                actions_.sync_step(ended);
+            else
+                ended(tip);
+        });
     });
+}
+
+// The step that the line left has another content on the standbys that have it: behind an unclean
+// stop this disk may hold less than it, or more. A copy that ends there takes a step of its own.
+bool SendSession::stands_for_another(Point base) const {
+    const journal::TimelineInfo& newest = options_.path.back();
+    return !options_.exact_branch && !newest.parent.nil() && base.lsn == newest.branch_lsn;
 }
 
 bool SendSession::window_open() const {

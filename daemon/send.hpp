@@ -46,8 +46,9 @@ struct SendOptions {
     std::vector<wire::Volume> volumes;
     Timelines path;
     const Backlog* backlog = nullptr;
-    WallTime base_time;  // the step time of LSN 0, where the copy begins there
-    CopyOptions copy;    // its extents and `direct` are the session's business
+    bool exact_branch = false;  // the newest line began with the content of its branch point
+    WallTime base_time;         // the step time of LSN 0, where the copy begins there
+    CopyOptions copy;           // its extents and `direct` are the session's business
 };
 
 class SendSession {
@@ -81,6 +82,7 @@ class SendSession {
     [[nodiscard]] FrameSeq newest() const;
     void ask_extents();
     void finish_copy();
+    [[nodiscard]] bool stands_for_another(Point base) const;
     [[nodiscard]] bool end_is_next() const;
     void say_end();
     [[nodiscard]] Status check(const wire::Ack& ack) const;

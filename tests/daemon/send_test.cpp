@@ -26,6 +26,7 @@ class SendTest : public testing::Test {
         options.path[0].id = timeline_;
         if (next_) options.path.push_back(*next_);
         options.backlog = &backlog_;
+        options.exact_branch = exact_branch_;
         SendActions actions;
         options.copy.clock = &system_clock();
         actions.send = [this](const wire::Control& message) {
@@ -107,6 +108,7 @@ class SendTest : public testing::Test {
     bool in_batch_ = false;
     std::vector<std::function<void()>> behind_batch_;
     std::optional<journal::TimelineInfo> next_;  // the path goes on on it
+    bool exact_branch_ = false;
     Status failed_;
     FrameSeq lost_;
 };
@@ -289,6 +291,30 @@ TEST_F(SendTest, NoCopyEndsWithinABatch) {
         behind_batch_.front()();
         behind_batch_.clear();
         EXPECT_TRUE(ended());
+    }
+}
+
+// Two standbys may hold different content where the line begins: what is copied from this disk is
+// not the step that another has.
+TEST_F(SendTest, AFirstCopyNeverEndsAtABranchPointWhoseContentThisDiskMayLack) {
+    for (const bool exact : {false, true}) {
+        push();
+        journal::TimelineInfo next;
+        next.id = Uuid::random();
+        next.parent = timeline_;
+        next.branch_lsn = maker_.tip.point.lsn;
+        next_ = next;
+        exact_branch_ = exact;
+        messages_.clear();
+        StreamPlan plan;
+        plan.mode = wire::StartMode::initial;
+        const auto sender = session(plan);
+        ASSERT_TRUE(sender->on_control(wire::Started{}).ok());
+        answer(*sender);
+        while (!reads_.empty()) read_one();
+        const auto* end = std::get_if<wire::InitialEnd>(&messages_.back());
+        ASSERT_NE(end, nullptr);
+        EXPECT_EQ(end->base.lsn, exact ? next.branch_lsn : next.branch_lsn + 1);
     }
 }
 

@@ -147,7 +147,9 @@ const Images* Chronicle::image(Point at) {
         if (!steps_.contains(from)) return nullptr;
         way.push_back(from);
         const Point next = *before(from);
-        if (next.timeline != from.timeline && apart_.contains(from.timeline)) return nullptr;
+        const bool apart =
+            apart_.contains(from.timeline) || named_apart_.contains(from.timeline.hex());
+        if (next.timeline != from.timeline && apart) return nullptr;
         from = next;
     }
     if (way.empty()) return &images_.at(at);

@@ -33,6 +33,8 @@ class Chronicle {
     // to hold too.
     void learn(Point at, Images images) { images_[canonical(at)] = std::move(images); }
 
+    // A line of which a primary has said that its disk's content counts, not the branch point's.
+    void begins_apart(const std::string& timeline) { named_apart_.insert(timeline); }
     // What this standby has called durable, by timeline; forgotten when it takes other data.
     [[nodiscard]] std::map<TimelineId, Lsn> claims(const std::string& node) const {
         const auto found = claims_.find(node);
@@ -67,6 +69,7 @@ class Chronicle {
     std::map<std::tuple<std::uint64_t, std::uint64_t, std::uint64_t>, Point> zeroes_;
     std::set<TimelineId> seen_;
     std::set<TimelineId> apart_;  // a gap lies over their branch: they begin with another content
+    std::set<std::string> named_apart_;  // so do these
 };
 
 }  // namespace everstep::sim

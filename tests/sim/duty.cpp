@@ -87,6 +87,11 @@ void Duty::heard(const std::string& node, const std::string& line) {
     if (const auto name = named_in(line, " ack: ", " has caught up"); !name.empty())
         behind_[node].erase(name);
     if (line.find("alarm-gap") != line.npos) lost_order_.insert(node);
+    // Its disk counts, whatever it has lost of the step where the line begins; a store has lost
+    // nothing.
+    const std::string begun = named_in(line, " (", ") begins behind step ");
+    if (line.find(": the primary stopped uncleanly") != line.npos && node != chosen_)
+        cluster_.chronicle().begins_apart(begun);
     const bool alone = line.find("too few standbys answered") != line.npos ||
                        line.find("no standby confirmed") != line.npos;
     if (alone && node == lossy_ && application_ != nullptr) {
