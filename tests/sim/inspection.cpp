@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "daemon/lineage.hpp"
 #include "journal/store.hpp"
 #include "standby/replica.hpp"
 #include "standby/standby.hpp"
@@ -94,11 +95,17 @@ class Inspection {
             if (back < count) look_at(Point{timeline.id, Lsn(last.value() - back)});
         }
     }
+    [[nodiscard]] bool on_path(Point at) const {
+        const Point tip = store_->tip().point;
+        const std::vector<journal::TimelineInfo> all = store_->timelines();
+        return daemon::common_point(daemon::path_to(all, tip.timeline), tip, all, at) == at;
+    }
     [[nodiscard]] bool in_gap(Point at) const {
         const auto open = store_->gap_open();
         if (open && at.lsn > open->from.lsn) return true;
         const auto gaps = store_->gaps();
         return std::any_of(gaps.begin(), gaps.end(), [&](const journal::Gap& gap) {
+            if (gap.to.timeline.nil()) return at.lsn > gap.from.lsn && !on_path(at);  // given up
             return at.lsn > gap.from.lsn && at.lsn < gap.to.lsn;
         });
     }
