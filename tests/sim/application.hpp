@@ -38,6 +38,7 @@ class Application {
     void stop_writing() { options_.operations = issued_; }
     [[nodiscard]] Expectation& expectation() { return expectation_; }
     [[nodiscard]] std::uint64_t answered() const { return answered_; }
+    [[nodiscard]] std::uint64_t newest() const { return next_ - 1; }  // operation
     // How long the oldest operation that a connection waits for has waited.
     [[nodiscard]] Time oldest_wait() const;
 

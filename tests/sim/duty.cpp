@@ -12,6 +12,7 @@ constexpr Time kCutOff = std::chrono::seconds(25);
 constexpr Time kTryAgain = std::chrono::milliseconds(500);
 constexpr unsigned kTries = 60;
 constexpr Time kMembersAsked = std::chrono::seconds(2);
+constexpr Time kAdoptAgain = std::chrono::seconds(5);  // the primary's word may be older
 constexpr Time kRace = std::chrono::milliseconds(120);
 
 // What a node's log says where a rare branch was taken.
@@ -87,6 +88,8 @@ void Duty::heard(const std::string& node, const std::string& line) {
     if (const auto name = named_in(line, " ack: ", " has caught up"); !name.empty())
         behind_[node].erase(name);
     if (line.find("alarm-gap") != line.npos) lost_order_.insert(node);
+    if (line.find("the first copy is done") != line.npos && application_ != nullptr)
+        copied_[node] = application_->newest();
     // Its disk counts, whatever it has lost of the step where the line begins; a store has lost
     // nothing.
     const std::string begun = named_in(line, " (", ") begins behind step ");
@@ -117,8 +120,11 @@ bool Duty::kept(std::uint64_t operation, const SectorRange& range, bool zero) {
     const std::size_t needed = options.ack_standbys == "1" ? 1 : kNodes.size() - 1;
     if (present.size() < needed) return false;
     const auto at = cluster_.chronicle().step_of(operation, range, zero);
-    // Written while order was lost: it went with the resync, whose end they have called durable.
-    if (!at && lost_order_.contains(serving_)) return true;
+    // Written while order was lost: it went with the resync, whose end they have called durable; or
+    // with a first copy.
+    const auto copied = copied_.find(serving_);
+    const bool in_copy = copied != copied_.end() && operation <= copied->second;
+    if (!at && (in_copy || lost_order_.contains(serving_))) return true;
     const auto holds = [&](const std::string& node) {
         return at && cluster_.chronicle().claimed(node, *at) >= at->lsn;
     };
@@ -208,6 +214,10 @@ void Duty::look_after() {
 }
 
 void Duty::adopt(const std::string& node) {
+    if (const auto last = adopted_.find(node);
+        last != adopted_.end() && world_.now() < last->second + kAdoptAgain)
+        return;
+    adopted_[node] = world_.now();
     world_.probe("a node was adopted");
     cluster_.ask(node, {"adopt", {{"group", "db"}, {"from", serving_}}},
                  [this, node](const wire::AdminReply& reply) {

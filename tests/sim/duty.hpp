@@ -47,6 +47,9 @@ class Duty {
     std::string serving_ = kNodes[0];
     std::map<std::string, std::set<std::string>> behind_;  // by primary
     std::set<std::string> lost_order_;                     // primaries that have, ever
+    std::map<std::string, std::uint64_t> copied_;          // by primary: operations up to here may
+                                                           // have gone with a first copy
+    std::map<std::string, Time> adopted_;                  // when it was last asked for
     std::string lossy_;  // the node whose device lost its cache, until it serves again
     bool taking_ = false;
     std::string chosen_;  // by the newest takeover
