@@ -34,13 +34,8 @@ Result<Samples> take_samples(io::FileSystem& files, const std::string& path, Byt
     return samples;
 }
 
-Status make_image(GroupContext& context, const VolumeConfig& volume, const std::string& path) {
-    if (!volume.size) {
-        return Status(ErrorCode::not_found,
-                      fmt::format("volume {}: {} does not exist and the volume has no `size`",
-                                  volume.name, path));
-    }
-    auto file = context.files->open(path, {io::OpenMode::create, false, false});
+Status finish_image(GroupContext& context, const VolumeConfig& volume, const std::string& path) {
+    auto file = context.files->open(path, {io::OpenMode::read_write, false, false});
     if (!file.ok()) return file.status().with_context("volume " + volume.name);
     EVERSTEP_TRY((*file)->resize(*volume.size));
     EVERSTEP_TRY((*file)->sync());
@@ -49,6 +44,23 @@ Status make_image(GroupContext& context, const VolumeConfig& volume, const std::
     context.event("volume", fmt::format("made {} for volume {}, {}", path, volume.name,
                                         format_byte_count(*volume.size)));
     return {};
+}
+
+// An empty file is what a crash leaves between the making of an image and its sizing.
+bool half_made(const VolumeConfig& volume, const std::string& path) {
+    const auto identity = io::identify(path);
+    return volume.size && identity.ok() && identity->size_bytes == 0;
+}
+
+Status make_image(GroupContext& context, const VolumeConfig& volume, const std::string& path) {
+    if (!volume.size) {
+        return Status(ErrorCode::not_found,
+                      fmt::format("volume {}: {} does not exist and the volume has no `size`",
+                                  volume.name, path));
+    }
+    auto file = context.files->open(path, {io::OpenMode::create, false, false});
+    if (!file.ok()) return file.status().with_context("volume " + volume.name);
+    return finish_image(context, volume, path);
 }
 
 Status check_size(const VolumeConfig& volume, const std::string& path, std::uint64_t found) {
@@ -125,7 +137,9 @@ Status prepare_volumes(GroupContext& context, bool& made_all) {
         if (known != nullptr) EVERSTEP_TRY(check_not_resized(volume, *known));
         const auto there = context.files->exists(path);
         if (!there.ok()) return there.status();
-        if (*there) {
+        if (*there && known == nullptr && half_made(volume, path)) {
+            EVERSTEP_TRY(finish_image(context, volume, path));
+        } else if (*there) {
             made_all = false;
         } else if (known != nullptr) {
             continue;  // a known volume that is gone is never made anew by itself: volume_problem()

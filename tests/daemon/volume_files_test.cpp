@@ -36,26 +36,45 @@ class WatchedFiles final : public io::FileSystem {
     io::FileSystem& files_ = io::system_files();
 };
 
-TEST(VolumeFiles, TheNameOfAnImageThatWasMadeIsDurable) {
+class VolumeFiles : public testing::Test {
+  protected:
+    VolumeFiles() {
+        group.name = "db";
+        VolumeConfig volume;
+        volume.name = "data";
+        volume.size = ByteCount(1U << 20);
+        volume.nodes.push_back({"alpha", image(), "nbd", ""});
+        group.volumes.push_back(volume);
+        context.files = &files;
+        context.group = &group;
+        context.node = "alpha";
+        context.events = &events;
+    }
+    [[nodiscard]] std::string image() const { return scratch.path() + "/data.img"; }
+
     const test::Scratch scratch;
     WatchedFiles files;
-    Events events("alpha", system_clock());
+    Events events{"alpha", system_clock()};
     GroupConfig group;
-    group.name = "db";
-    VolumeConfig volume;
-    volume.name = "data";
-    volume.size = ByteCount(1U << 20);
-    volume.nodes.push_back({"alpha", scratch.path() + "/data.img", "nbd", ""});
-    group.volumes.push_back(volume);
     GroupContext context;
-    context.files = &files;
-    context.group = &group;
-    context.node = "alpha";
-    context.events = &events;
+};
+
+TEST_F(VolumeFiles, TheNameOfAnImageThatWasMadeIsDurable) {
     bool made = false;
     const Status prepared = prepare_volumes(context, made);
     ASSERT_TRUE(prepared.ok()) << prepared.message();
     EXPECT_TRUE(made);
+    EXPECT_TRUE(files.synced.contains(scratch.path()));
+}
+
+// A crash came between the making of the image and its sizing.
+TEST_F(VolumeFiles, AnEmptyImageIsMadeToItsEnd) {
+    ASSERT_TRUE(files.open(image(), {io::OpenMode::create, false, false}).ok());
+    bool made = false;
+    const Status prepared = prepare_volumes(context, made);
+    ASSERT_TRUE(prepared.ok()) << prepared.message();
+    EXPECT_TRUE(made);
+    EXPECT_EQ(io::identify(image())->size_bytes, 1U << 20);
     EXPECT_TRUE(files.synced.contains(scratch.path()));
 }
 
