@@ -31,7 +31,7 @@ MUTATIONS = [
         ("standby/move.cpp", "#include \"standby/move.hpp\"\n",
          "#include \"standby/move.hpp\"\n#include <utility>\n#include <vector>\n")]),
     ("resync-over-newer-stream", "2: an extent never over what is newer", [
-        ("daemon/send.cpp", "extras_.front().after < next_)", "extras_.front().after + 3 < next_)"),
+        ("daemon/copy.cpp", "ready_.front().after >= next)", "ready_.front().after + 3 >= next)"),
         ("standby/receive_order.cpp", "    if (header.last_lsn != line->point.lsn && !jumps) {",
          "    if (header.last_lsn > line->point.lsn && !jumps) {"),
         ("standby/receive_order.cpp",
@@ -53,8 +53,8 @@ MUTATIONS = [
     ("flush-without-sync", "1: a flush reaches the device", [
         ("daemon/direct_volume.cpp", "const Status synced = file_->sync();", "const Status synced;")]),
     ("standbys-trusted-that-lack-writes", "1: only who kept all may be taken from", [
-        ("daemon/ack_policy.cpp", "    return level_ == AckLevel::durable && !peers_.empty() &&\n",
-         "    return level_ == AckLevel::durable || !peers_.empty() ||\n")]),
+        ("daemon/ack_policy.cpp", "    return level_ == AckLevel::durable && counted() > 0 &&\n",
+         "    return level_ == AckLevel::durable || counted() > 0 ||\n")]),
     ("gap-given-up", "5: order that was lost is a gap", [
         ("standby/receive_start.cpp", "const bool wanted = i == 0 || !store.gap_open();",
          "const bool wanted = i == 0;")]),
@@ -62,6 +62,9 @@ MUTATIONS = [
         ("daemon/primary_start.cpp", "    const Status saved = context_.save();\n    if (!saved.ok()) {\n"
          "        not_served(saved);", "    const Status saved;\n    if (!saved.ok()) {\n        not_served(saved);")]),
     ("lost-order-in-a-resync", "7, 5: back by itself", [
-        ("daemon/primary.cpp", "    // Those in a resync, too: it waits for what was dropped.\n",
-         "    if (!any) return;\n")]),
+        ("daemon/primary_backlog.cpp", "    context_.record.peers[name].compare = reason;\n",
+         "    const bool again = !context_.record.peers[name].compare.empty();\n"
+         "    context_.record.peers[name].compare = reason;\n"),
+        ("daemon/primary_backlog.cpp", "    if (standing.session) send_actions(standing, Point()).fail(",
+         "    if (standing.session && !again) send_actions(standing, Point()).fail(")]),
 ]
