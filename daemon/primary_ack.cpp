@@ -23,7 +23,9 @@ bool Primary::record_kept() {
 void Primary::release() {
     if (state_ != State::serving || !pipeline_) return;
     const Lsn upto = ack_.waits() ? ack_.released(pipeline_->captured()) : Lsn(UINT64_MAX);
-    if (upto <= released_ || !record_kept()) return;
+    // What the standbys have got again, they keep, also where nobody writes any more.
+    const bool more = upto > released_;
+    if ((!more && !ack_.kept()) || !record_kept() || !more) return;
     released_ = upto;
     pipeline_->release(upto);
 }
