@@ -27,7 +27,8 @@ void Expectation::change(std::uint64_t operation, const SectorRange& range, Chan
 
 void Expectation::answered(std::uint64_t operation, const SectorRange& range, bool kept) {
     change(operation, range, [kept](Version& version) {
-        version.state = State::answered;
+        const bool there = !version.exposed || (kept && version.keepable);
+        version.state = there ? State::answered : State::unknown;
         version.kept = kept;
     });
 }
@@ -58,9 +59,15 @@ void Expectation::prune(Versions& versions) {
 void Expectation::lose(const std::function<bool(const Version&)>& safe) {
     for (auto& volume : versions_)
         for (Versions& versions : volume)
-            for (Version& version : versions)
+            for (Version& version : versions) {
                 if (version.state == State::answered && !safe(version))
                     version.state = State::unknown;
+                if (version.state != State::pending) continue;
+                Version kept = version;
+                kept.kept = true;
+                version.exposed = true;
+                version.keepable = version.keepable && safe(kept);
+            }
 }
 
 void Expectation::device_lost(bool kept_too) {

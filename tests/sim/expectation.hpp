@@ -30,7 +30,8 @@ class Expectation {
     void unanswered(std::uint64_t operation, const SectorRange& range);
     // A flush that was begun when `operation` was the newest was answered.
     void flushed(std::uint64_t volume, const std::vector<std::uint64_t>& before);
-    // The primary's device lost what was in its cache.
+    // The primary's device lost what was in its cache. An answer that was on its way is one of what
+    // was there before.
     void device_lost(bool kept_too);
     // A standby took over.
     void taken_over();
@@ -49,6 +50,8 @@ class Expectation {
         State state = State::answered;
         bool flushed = true;
         bool kept = true;
+        bool exposed = false;  // what could lose it happened before its answer was here
+        bool keepable = true;  // and what the standbys keep was not lost
     };
     using Versions = std::deque<Version>;  // oldest first
     void lose(const std::function<bool(const Version&)>& safe);
