@@ -14,6 +14,7 @@ constexpr unsigned kTries = 60;
 constexpr Time kMembersAsked = std::chrono::seconds(2);
 constexpr Time kAdoptAgain = std::chrono::seconds(5);  // the primary's word may be older
 constexpr Time kRace = std::chrono::milliseconds(120);
+constexpr Time kRecorded = std::chrono::seconds(1);  // so long may the record of it take
 
 // What a node's log says where a rare branch was taken.
 struct Said {
@@ -81,12 +82,7 @@ Duty::Duty(World& world, Cluster& cluster) : world_(world), cluster_(cluster) {}
 void Duty::heard(const std::string& node, const std::string& line) {
     for (const Said& said : kSaid)
         if (line.find(said.words) != line.npos) world_.probe(said.probe);
-    if (const auto name = named_in(line, "alarm-ack: ", " has not answered"); !name.empty()) {
-        world_.probe("a standby was declared behind");
-        behind_[node].insert(name);
-    }
-    if (const auto name = named_in(line, " ack: ", " has caught up"); !name.empty())
-        behind_[node].erase(name);
+    count(node, line);
     if (line.find("alarm-gap") != line.npos) lost_order_.insert(node);
     if (line.find("the first copy is done") != line.npos && application_ != nullptr)
         copied_[node] = application_->newest();
@@ -104,21 +100,67 @@ void Duty::heard(const std::string& node, const std::string& line) {
     if (line.find("serving from step") != line.npos && node == lossy_) lossy_.clear();
 }
 
+void Duty::count(const std::string& node, const std::string& line) {
+    if (const auto name = named_in(line, "alarm-ack: ", " has not answered"); !name.empty()) {
+        world_.probe("a standby was declared behind");
+        behind_[node].insert(name);
+    }
+    if (const auto name = named_in(line, " ack: ", " has caught up"); !name.empty())
+        behind_[node].erase(name);
+    if (line.find("the primary stopped uncleanly") != line.npos &&
+        line.find(" timeline: ") != line.npos)
+        for (const std::string& other : kNodes)
+            if (other != node) compared_[node].insert(other);
+    if (const auto name = named_in(line, " resync: ", " is consistent again"); !name.empty())
+        compared_[node].erase(name);
+    if (line.find("alarm-state: ") != line.npos) unsaved_.insert(node);
+    if (line.find("the state can be saved again") != line.npos) unsaved_.erase(node);
+    if (line.find("serving from step") != line.npos) unsaved_.erase(node);
+    if (node != serving_) return;
+    if (!in_force())
+        in_force_since_.reset();
+    else if (!in_force_since_)
+        in_force_since_ = world_.now();
+}
+
+std::vector<std::string> Duty::present() const {
+    const auto behind = behind_.find(serving_);
+    std::vector<std::string> nodes;
+    for (const std::string& node : kNodes)
+        if (node != serving_ && (behind == behind_.end() || !behind->second.contains(node)))
+            nodes.push_back(node);
+    return nodes;
+}
+
+std::size_t Duty::needed() const {
+    return cluster_.options().ack_standbys == "1" ? 1 : kNodes.size() - 1;
+}
+
+bool Duty::in_force() const {
+    const auto compared = compared_.find(serving_);
+    const std::vector<std::string> all = present();
+    const auto counts = std::count_if(all.begin(), all.end(), [&](const std::string& node) {
+        return compared == compared_.end() || !compared->second.contains(node);
+    });
+    return !unsaved_.contains(serving_) && static_cast<std::size_t>(counts) >= needed();
+}
+
+// What the standbys keep is brought back where `durable` was in force to the end. Elsewhere the
+// device's content wins, and those steps stay in history.
 void Duty::device_lost(const std::string& node) {
     if (node != serving_) return;
     lossy_ = node;
-    application_->expectation().device_lost(false);
+    const bool kept = in_force_since_ && world_.now() - *in_force_since_ >= kRecorded;
+    if (!kept && cluster_.options().ack == "durable")
+        world_.probe("a device lost its cache while `durable` was not in force");
+    application_->expectation().device_lost(!kept);
 }
 
 bool Duty::kept(std::uint64_t operation, const SectorRange& range, bool zero) {
     const ClusterOptions& options = cluster_.options();
     if (options.ack != "durable") return false;
-    const std::set<std::string>& behind = behind_[serving_];
-    std::vector<std::string> present;
-    for (const std::string& node : kNodes)
-        if (node != serving_ && !behind.contains(node)) present.push_back(node);
-    const std::size_t needed = options.ack_standbys == "1" ? 1 : kNodes.size() - 1;
-    if (present.size() < needed) return false;
+    const std::vector<std::string> all = present();
+    if (all.size() < needed()) return false;
     const auto at = cluster_.chronicle().step_of(operation, range, zero);
     // Written while order was lost: it went with the resync, whose end they have called durable; or
     // with a first copy.
@@ -128,11 +170,11 @@ bool Duty::kept(std::uint64_t operation, const SectorRange& range, bool zero) {
     const auto holds = [&](const std::string& node) {
         return at && cluster_.chronicle().claimed(node, *at) >= at->lsn;
     };
-    if (static_cast<std::size_t>(std::count_if(present.begin(), present.end(), holds)) >= needed)
+    if (static_cast<std::size_t>(std::count_if(all.begin(), all.end(), holds)) >= needed())
         return true;
     world_.fail("law 1", fmt::format("{} answered operation {} while `durable` is in force, and "
                                      "not {} standbys have called step {} durable",
-                                     serving_, operation, needed, at ? at->lsn.value() : 0));
+                                     serving_, operation, needed(), at ? at->lsn.value() : 0));
     return false;
 }
 
@@ -191,6 +233,7 @@ void Duty::taken(const std::string& node) {
         application_->leave([this, node] {
             world_.trace("operator: the application uses " + node);
             serving_ = node;
+            in_force_since_.reset();
             lossy_.clear();
             taking_ = false;
             application_->expectation().taken_over();

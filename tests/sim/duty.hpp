@@ -4,6 +4,7 @@
 // Thread: the world's.
 #pragma once
 
+#include <optional>
 #include <set>
 
 #include "tests/sim/application.hpp"
@@ -40,16 +41,25 @@ class Duty {
     void adopt(const std::string& node);
     void judge();
     [[nodiscard]] std::string furthest() const;
+    // Those that count in the answers of whoever serves.
+    [[nodiscard]] std::vector<std::string> present() const;
+    [[nodiscard]] std::size_t needed() const;
+    // What the standbys keep is what its next start serves.
+    [[nodiscard]] bool in_force() const;
+    void count(const std::string& node, const std::string& line);
 
     World& world_;
     Cluster& cluster_;
     Application* application_ = nullptr;
     std::string serving_ = kNodes[0];
-    std::map<std::string, std::set<std::string>> behind_;  // by primary
-    std::set<std::string> lost_order_;                     // primaries that have, ever
-    std::map<std::string, std::uint64_t> copied_;          // by primary: operations up to here may
-                                                           // have gone with a first copy
-    std::map<std::string, Time> adopted_;                  // when it was last asked for
+    std::map<std::string, std::set<std::string>> behind_;    // by primary
+    std::map<std::string, std::set<std::string>> compared_;  // not yet, since its unclean start
+    std::set<std::string> lost_order_;                       // primaries that have, ever
+    std::map<std::string, std::uint64_t> copied_;  // by primary: operations up to here may
+                                                   // have gone with a first copy
+    std::map<std::string, Time> adopted_;          // when it was last asked for
+    std::set<std::string> unsaved_;                // whose record cannot be saved
+    std::optional<Time> in_force_since_;           // at the node that serves
     std::string lossy_;  // the node whose device lost its cache, until it serves again
     bool taking_ = false;
     std::string chosen_;  // by the newest takeover
