@@ -133,6 +133,18 @@ std::optional<Point> Chronicle::before(Point at) const {
     return canonical({at.timeline, at.lsn - 1});
 }
 
+// A step on the way to where history begins now.
+bool Chronicle::has_dropped(const std::string& node, Point claimed, Point baseline) const {
+    const auto said = begins_.find(node);
+    if (said == begins_.end() || said->second < baseline.lsn) return false;
+    while (baseline.timeline != claimed.timeline) {
+        const auto found = timelines_.find(baseline.timeline);
+        if (found == timelines_.end() || found->second.parent.nil()) return false;
+        baseline = {found->second.parent, std::min(baseline.lsn, found->second.branch_lsn)};
+    }
+    return claimed.lsn <= baseline.lsn;
+}
+
 const Images* Chronicle::image(Point at) {
     at = canonical(at);
     std::vector<Point> way;

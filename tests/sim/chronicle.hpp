@@ -40,7 +40,13 @@ class Chronicle {
         const auto found = claims_.find(node);
         return found == claims_.end() ? std::map<TimelineId, Lsn>() : found->second;
     }
-    void forget(const std::string& node) { claims_.erase(node); }
+    void forget(const std::string& node) {
+        claims_.erase(node);
+        begins_.erase(node);
+    }
+    // Where its history begins, as it has said itself: a full disk has cost it the rest.
+    void dropped(const std::string& node, Lsn begins) { begins_[node] = begins; }
+    [[nodiscard]] bool has_dropped(const std::string& node, Point claimed, Point baseline) const;
     // The step of an operation, the newest one that is known.
     [[nodiscard]] std::optional<Point> step_of(std::uint64_t operation, const SectorRange& range,
                                                bool zero) const;
@@ -65,6 +71,7 @@ class Chronicle {
     std::map<Point, Step> steps_;
     std::map<Point, Images> images_;
     std::map<std::string, std::map<TimelineId, Lsn>> claims_;
+    std::map<std::string, Lsn> begins_;
     std::map<std::uint64_t, Point> operations_;
     std::map<std::tuple<std::uint64_t, std::uint64_t, std::uint64_t>, Point> zeroes_;
     std::set<TimelineId> seen_;

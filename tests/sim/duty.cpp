@@ -83,6 +83,8 @@ void Duty::heard(const std::string& node, const std::string& line) {
     for (const Said& said : kSaid)
         if (line.find(said.words) != line.npos) world_.probe(said.probe);
     count(node, line);
+    if (const auto step = named_in(line, "history begins at step ", ","); !step.empty())
+        cluster_.chronicle().dropped(node, Lsn(std::stoull(step)));
     if (line.find("alarm-gap") != line.npos) lost_order_.insert(node);
     if (line.find("the first copy is done") != line.npos && application_ != nullptr)
         copied_[node] = application_->newest();
