@@ -2,7 +2,8 @@
 // serve, runs the pipeline, keeps the backlog, and sends to every standby. Thread: the node's loop.
 // Invariants (DESIGN.md 5): nothing is served before decide_start() said so and the record of it is
 // durable; a standby's stream begins only by plan_stream(); frames are dropped only below every
-// standby's position; an answer is released only as AckPolicy says, losses durably recorded first.
+// standby's position; an answer is released only as AckPolicy says, after a loss was recorded
+// durably.
 #pragma once
 
 #include <functional>
@@ -110,7 +111,8 @@ class Primary {
     void switch_ack(Lsn newest);
     void tell_difference(Standing& standing);
     // what a copy may cost (primary_copy.cpp)
-    [[nodiscard]] CopyOptions copy_options(wire::StartMode mode) const;
+    [[nodiscard]] CopyOptions copy_options(wire::StartMode mode, const std::string& standby) const;
+    [[nodiscard]] Status may_copy(const std::string& standby);
     void too_different(Peer& peer, const Status& why);
     void take_any_difference();
     void pump_copies();
@@ -184,8 +186,8 @@ class Primary {
     Lsn released_;
     std::uint64_t saved_lsn_ = 0;
     std::map<std::string, Standing> standings_;
-    std::map<std::string, Status> too_different_;  // standbys whose resync found too much
-    bool any_difference_ = false;                  // adopt --force: that is no matter
+    std::map<std::string, TooDifferent> too_different_;  // by standby
+    std::set<std::string> any_difference_;  // adopt --force: it is no matter until they are whole
     std::map<std::uint64_t, Marking> marks_;
     std::uint64_t next_mark_ = 1;
     std::deque<SealedTime> sealed_times_;  // of frames some standby lacks; bounded

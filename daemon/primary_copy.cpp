@@ -18,12 +18,12 @@ std::uint64_t random_seed() {
 }
 }  // namespace
 
-CopyOptions Primary::copy_options(wire::StartMode mode) const {
+CopyOptions Primary::copy_options(wire::StartMode mode, const std::string& standby) const {
     CopyOptions options;
     options.seed = random_seed();
     options.clock = context_.clock;
     options.bytes_a_second = context_.group->sync_rate.value();
-    if (mode != wire::StartMode::resync || any_difference_) return options;
+    if (mode != wire::StartMode::resync || any_difference_.contains(standby)) return options;
     const ShareLimit& limit = context_.group->max_resync;
     options.differing_max = limit.bytes.value();
     if (limit.percent == 0) return options;
@@ -35,15 +35,30 @@ CopyOptions Primary::copy_options(wire::StartMode mode) const {
 
 // The standby keeps its last consistent step, and what was sent so far lies behind it in its gap.
 void Primary::too_different(Peer& peer, const Status& why) {
-    if (standing(peer.name()) == nullptr) return;                  // it has left
-    if (!too_different_.emplace(peer.name(), why).second) return;  // reads that were under way
-    context_.event("alarm-resync", peer.name() + ": " + why.message());
+    const std::string& name = peer.name();
+    if (standing(name) == nullptr) return;  // it has left
+    if (any_difference_.contains(name))     // it had begun before the operator said so
+        return peer.refuse(Status(ErrorCode::closed, "the resync begins again without a limit"));
+    const std::uint64_t most = copy_options(wire::StartMode::resync, name).differing_max;
+    if (!too_different_.emplace(name, TooDifferent{why, most}).second)
+        return;  // reads that were under way
+    context_.event("alarm-resync", name + ": " + why.message());
     peer.refuse(why);
+}
+
+// Not where its resync found too much, until more is allowed.
+Status Primary::may_copy(const std::string& standby) {
+    const auto stopped = too_different_.find(standby);
+    if (stopped == too_different_.end()) return {};
+    const std::uint64_t most = copy_options(wire::StartMode::resync, standby).differing_max;
+    if (most != 0 && most <= stopped->second.differing_max) return stopped->second.why;
+    too_different_.erase(stopped);
+    return {};
 }
 
 // The operator's word: this node's volumes are the truth, however much differs.
 void Primary::take_any_difference() {
-    any_difference_ = true;
+    for (const auto& [name, standing] : standings_) any_difference_.insert(name);
     too_different_.clear();
     context_.event("resync", "goes on however much differs: adopt --force");
 }

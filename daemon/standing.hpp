@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <set>
 #include <string>
 
 #include "daemon/peer.hpp"
@@ -31,6 +32,12 @@ struct Standing {
     BacklogState backlog = BacklogState::queue;  // as it was told last
     RateLimit rate;
     std::string differs;  // of the configurations, as it was told last
+};
+
+// A resync to a standby was ended: it found more than this different.
+struct TooDifferent {
+    Status why;
+    std::uint64_t differing_max;
 };
 
 // Of a frame that some standby lacks.

@@ -1,10 +1,13 @@
 """A copy for a standby sends what differs: after an offline seed, at a bounded rate, and not without end."""
 
+import contextlib
 import os
 import re
+import shutil
 
+from checks.reload import reload
 from everstep_lab.base import require, wait_for
-from everstep_lab.nbdio import connect, raw_images, read_file
+from everstep_lab.nbdio import connect, raw_images, read_device, read_file
 from everstep_lab.nodes import GROUP, Lab
 from everstep_lab.registry import check
 
@@ -116,3 +119,50 @@ def too_different(context):
         raise
     finally:
         lab.close()
+
+
+@check("copies.an_empty_disk", 120)
+def an_empty_disk(context):
+    """Holes where the standby has data are different: a disk that was lost does not empty its replica."""
+    size = 32 * MIB
+    with contextlib.closing(Lab(context.directory, {"data": size}, max_resync="8MiB")) as lab:
+        lab.start()
+        client = connect(lab.alpha.uri())
+        for at in range(0, size, MIB):
+            client.pwrite(os.urandom(MIB), at)
+        client.shutdown()
+        newest = lab.wait_caught_up()
+        was = read_file(lab.beta.device())
+        lab.alpha.kill9()
+        os.truncate(lab.alpha.device(), 0)
+        os.truncate(lab.alpha.device(), size)
+        os.remove(os.path.join(lab.alpha.state, "groups", GROUP, "intent", "data"))
+        lab.alpha.start()
+        wait_for("the compare stops", lambda: "max_resync" in (peer_of(lab.alpha)["why"] or ""), 60)
+        device = lab.beta.one("export", GROUP, f"step:{newest}")["uris"]["data"]
+        require(read_device(device) == was, "the last consistent step is not what it was")
+
+
+@check("copies.more_is_allowed", 120)
+def more_is_allowed(context):
+    """A compare that has stopped begins again when `max_resync` allows more."""
+    size = 32 * MIB
+    with contextlib.closing(Lab(context.directory, {"data": size}, max_resync="8MiB")) as lab:
+        lab.start()
+        client = connect(lab.alpha.uri())
+        client.pwrite(b"a" * BLOCK, 0)
+        client.shutdown()
+        lab.wait_caught_up()
+        lab.alpha.kill9()
+        with open(lab.alpha.device(), "r+b") as file:
+            for _ in range(20):
+                file.write(b"b" * MIB)
+        os.remove(os.path.join(lab.alpha.state, "groups", GROUP, "intent", "data"))
+        lab.alpha.start()
+        wait_for("the compare stops", lambda: "max_resync" in (peer_of(lab.alpha)["why"] or ""), 60)
+        lab.group["max_resync"] = "64MiB"
+        lab.write_config()
+        for node in (lab.beta, lab.alpha):
+            reload(node, "max_resync")
+        lab.wait_caught_up()
+        require(read_file(lab.beta.device()) == read_file(lab.alpha.device()), "the pair is not equal")
