@@ -63,6 +63,8 @@ class CapturedVolume : public BlockDevice {
     // No write of this volume is without its LSN (a range whose write failed is read again first).
     [[nodiscard]] virtual bool clean() const { return true; }
     [[nodiscard]] virtual Status sync() = 0;  // blocks
+    // Beside the capture thread, on which `done` is called.
+    virtual void sync_beside(std::function<void(const Status&)> done) { done(sync()); }
     // The clients are gone: of their writes those that have not begun do not begin any more.
     virtual void drop_waiting() {}
     // The clients are about to go: waits for reads that fill their buffers; what is under way ends

@@ -192,6 +192,12 @@ void DirectVolume::known_durable(const std::vector<Lsn>& durable) {
         });
 }
 
+void DirectVolume::sync_beside(std::function<void(const Status&)> done) {
+    syncs_.request([serving = serving_, done = std::move(done)](const Status& status) {
+        done(*serving ? status : serving_ended());
+    });
+}
+
 void DirectVolume::drop_waiting() {
     if (intent_) intent_->drop_waiting(serving_ended());
 }

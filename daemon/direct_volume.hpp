@@ -50,6 +50,7 @@ class DirectVolume final : public CapturedVolume {
     void all_may_differ(std::size_t standby) override;
     void set_standbys(std::size_t standbys) override;
     void known_durable(const std::vector<Lsn>& durable) override;
+    void sync_beside(std::function<void(const Status&)> done) override;
     [[nodiscard]] Status sync() override;
     void drop_waiting() override;
     void detach() override;

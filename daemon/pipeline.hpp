@@ -119,6 +119,8 @@ class Pipeline {
     void add_standby(std::size_t standbys, std::size_t standby);
     // CapturedVolume::known_durable().
     void known_durable(std::vector<Lsn> durable);
+    // Flushes the devices beside the capture thread; `done` only when all of them were.
+    void sync_devices(std::function<void()> done);
     // May differ on this standby, as of the last second; any thread.
     [[nodiscard]] ByteCount marked_bytes(std::size_t standby) const;
 

@@ -71,6 +71,20 @@ void Pipeline::known_durable(std::vector<Lsn> durable) {
     });
 }
 
+void Pipeline::sync_devices(std::function<void()> done) {
+    loop_.post([this, done = std::move(done)] {
+        const auto left = std::make_shared<std::size_t>(volumes_.size());
+        for (const auto& volume : volumes_) {
+            volume->sync_beside([this, left, done](const Status& status) {
+                if (!status.ok() || --*left > 0) return;
+                node_.post([alive = alive_, done] {
+                    if (*alive != nullptr) done();
+                });
+            });
+        }
+    });
+}
+
 void Pipeline::count_marked() {
     for (std::size_t standby = 0; standby < options_.intent.standbys; ++standby) {
         std::uint64_t bytes = 0;

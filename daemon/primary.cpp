@@ -149,7 +149,7 @@ void Primary::begin_session(Standing& standing) {
     const wire::GroupState& theirs = *peer.state();
     if (took_over(theirs, peer.name())) return;
     const auto refuse_later = send_actions(standing, Point()).fail;
-    if (const Status may = may_copy(peer.name()); !may.ok()) return refuse_later(may);
+    if (const Status may = may_copy(standing); !may.ok()) return refuse_later(may);
     StreamInput input;
     input.group = context_.record.group;
     input.path = context_.record.timelines;
@@ -168,7 +168,8 @@ void Primary::begin_session(Standing& standing) {
     options.backlog = &backlog_;
     options.exact_branch = store_ != nullptr;
     options.base_time = base_time();
-    options.copy = copy_options(plan->mode, peer.name());
+    options.copy =
+        plan->mode == wire::StartMode::resync ? resync_options(standing) : copy_options();
     for (const VolumeRecord& volume : context_.record.volumes)
         options.volumes.push_back({volume.name, volume.id, volume.size});
     standing.lost_order = standing.let_go = false;
@@ -247,7 +248,7 @@ void Primary::session_moved(Standing& standing) {
     if (whole && std::exchange(standing.copying, false))
         context_.event("session",
                        name + ": streaming, the first copy is done" + copy_story(session));
-    if (whole && !standing.lost_order) any_difference_.erase(name);
+    if (whole && !standing.lost_order) standing.any_difference = false;
     if (whole) answered(standing);
     drop_frames();
     tell_backlogs();

@@ -96,6 +96,7 @@ class Primary {
     void drain(std::chrono::nanoseconds deadline, std::function<void()> done);
     void record_stop();
     [[nodiscard]] Status sample();
+    [[nodiscard]] Status sample_in_use();
     void mark_sealed(std::uint64_t id, const journal::Tip& at);
     void answer_marks();
     [[nodiscard]] bool kept_by_a_standby(const Marking& marking) const;
@@ -103,18 +104,17 @@ class Primary {
     void fail_marks();
     Standing* standing(const std::string& node);
     [[nodiscard]] SendActions send_actions(Standing& standing, Point from);
-    // answers (primary_ack.cpp)
-    void release();
+    void release();  // and what else answers need: primary_ack.cpp
     [[nodiscard]] bool record_kept();
     void answered(const Standing& standing);
     void count_standbys();
     void switch_ack(Lsn newest);
     void tell_difference(Standing& standing);
-    // what a copy may cost (primary_copy.cpp)
-    [[nodiscard]] CopyOptions copy_options(wire::StartMode mode, const std::string& standby) const;
-    [[nodiscard]] Status may_copy(const std::string& standby);
+    [[nodiscard]] CopyOptions copy_options() const;  // what a copy may cost: primary_copy.cpp
+    [[nodiscard]] CopyOptions resync_options(const Standing& standing) const;
+    [[nodiscard]] Status may_copy(Standing& standing);
     void too_different(Peer& peer, const Status& why);
-    void take_any_difference();
+    [[nodiscard]] bool take_any_difference();
     void pump_copies();
     [[nodiscard]] VerifyAccess verify_access();  // primary_verify.cpp
     // backlog (primary_backlog.cpp)
@@ -186,8 +186,6 @@ class Primary {
     Lsn released_;
     std::uint64_t saved_lsn_ = 0;
     std::map<std::string, Standing> standings_;
-    std::map<std::string, TooDifferent> too_different_;  // by standby
-    std::set<std::string> any_difference_;  // adopt --force: it is no matter until they are whole
     std::map<std::uint64_t, Marking> marks_;
     std::uint64_t next_mark_ = 1;
     std::deque<SealedTime> sealed_times_;  // of frames some standby lacks; bounded

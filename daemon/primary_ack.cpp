@@ -14,7 +14,7 @@ bool Primary::record_kept() {
     const bool kept = ack_.kept();
     if (context_.record.ack_kept == kept) return true;
     context_.record.ack_kept = kept;
-    context_.record.acked = Lsn();
+    context_.record.acked = kept ? std::min(released_, sealed_.point.lsn) : Lsn();
     if (save()) return true;
     context_.record.ack_kept = !kept;
     return false;

@@ -18,12 +18,17 @@ std::uint64_t random_seed() {
 }
 }  // namespace
 
-CopyOptions Primary::copy_options(wire::StartMode mode, const std::string& standby) const {
+CopyOptions Primary::copy_options() const {
     CopyOptions options;
     options.seed = random_seed();
     options.clock = context_.clock;
     options.bytes_a_second = context_.group->sync_rate.value();
-    if (mode != wire::StartMode::resync || any_difference_.contains(standby)) return options;
+    return options;
+}
+
+CopyOptions Primary::resync_options(const Standing& standing) const {
+    CopyOptions options = copy_options();
+    if (standing.any_difference) return options;
     const ShareLimit& limit = context_.group->max_resync;
     options.differing_max = limit.bytes.value();
     if (limit.percent == 0) return options;
@@ -35,32 +40,38 @@ CopyOptions Primary::copy_options(wire::StartMode mode, const std::string& stand
 
 // The standby keeps its last consistent step, and what was sent so far lies behind it in its gap.
 void Primary::too_different(Peer& peer, const Status& why) {
-    const std::string& name = peer.name();
-    if (standing(name) == nullptr) return;  // it has left
-    if (any_difference_.contains(name))     // it had begun before the operator said so
+    Standing* one = standing(peer.name());
+    if (one == nullptr) return;  // it has left
+    if (one->any_difference)     // it had begun before the operator said so
         return peer.refuse(Status(ErrorCode::closed, "the resync begins again without a limit"));
-    const std::uint64_t most = copy_options(wire::StartMode::resync, name).differing_max;
-    if (!too_different_.emplace(name, TooDifferent{why, most}).second)
-        return;  // reads that were under way
-    context_.event("alarm-resync", name + ": " + why.message());
+    if (one->too_different) return;  // reads that were under way
+    one->too_different = TooDifferent{why, resync_options(*one).differing_max};
+    context_.event("alarm-resync", peer.name() + ": " + why.message());
     peer.refuse(why);
 }
 
 // Not where its resync found too much, until more is allowed.
-Status Primary::may_copy(const std::string& standby) {
-    const auto stopped = too_different_.find(standby);
-    if (stopped == too_different_.end()) return {};
-    const std::uint64_t most = copy_options(wire::StartMode::resync, standby).differing_max;
-    if (most != 0 && most <= stopped->second.differing_max) return stopped->second.why;
-    too_different_.erase(stopped);
+Status Primary::may_copy(Standing& standing) {
+    if (!standing.too_different) return {};
+    const std::uint64_t most = resync_options(standing).differing_max;
+    if (most != 0 && most <= standing.too_different->differing_max)
+        return standing.too_different->why;
+    standing.too_different.reset();
     return {};
 }
 
-// The operator's word: this node's volumes are the truth, however much differs.
-void Primary::take_any_difference() {
-    for (const auto& [name, standing] : standings_) any_difference_.insert(name);
-    too_different_.clear();
+// The operator's word: this node's volumes are the truth, however much differs. False: none waits
+// for it.
+bool Primary::take_any_difference() {
+    bool any = false;
+    for (const auto& [name, standing] : standings_) any = any || standing.too_different;
+    if (!any) return false;
+    for (auto& [name, standing] : standings_) {
+        standing.any_difference = true;
+        standing.too_different.reset();
+    }
     context_.event("resync", "goes on however much differs: adopt --force");
+    return true;
 }
 
 Value copy_status(const SendSession& session) {

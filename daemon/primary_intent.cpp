@@ -5,6 +5,7 @@
 
 #include "daemon/primary.hpp"
 #include "daemon/standby_changes.hpp"
+#include "daemon/volume_files.hpp"
 
 namespace everstep::daemon {
 
@@ -99,6 +100,20 @@ std::vector<Lsn> Primary::prove() {
     return durable;
 }
 
+// Clients may write meanwhile. What is found counts once it is on the device.
+Status Primary::sample_in_use() {
+    if (store_ != nullptr) return sample();
+    const Result<SampleCounts> found = sample_served(context_);
+    if (!found.ok()) return found.status();
+    if (pipeline_ == nullptr) return {};
+    pipeline_->sync_devices([this, alive = alive_, counts = *found] {
+        if (*alive == nullptr || state_ != State::serving) return;
+        if (!count_samples(context_, counts)) return;
+        if (!save()) return;  // an alarm; the next save takes it along
+    });
+    return {};
+}
+
 // Marks go only behind the record that proves it.
 void Primary::save_progress() {
     const GroupRecord before = context_.record;
@@ -108,7 +123,7 @@ void Primary::save_progress() {
         context_.record.step = stepped_;
         if (context_.record.ack_kept)
             context_.record.acked = std::min(released_, sealed_.point.lsn);
-        sample().ignore("a help to recognise a volume, taken again later");
+        sample_in_use().ignore("a help to recognise a volume, taken again later");
     }
     if (pack_record(context_.record) != pack_record(before) && !save()) {
         context_.record = before;

@@ -52,7 +52,6 @@ void Primary::end_standing(const std::string& name) {
     const auto gone =
         std::make_shared<std::map<std::string, Standing>::node_type>(standings_.extract(at));
     context_.loop->post([loop = context_.loop, gone] { loop->post([gone] {}); });
-    too_different_.erase(name);
     verify_.forget(name, why);
 }
 

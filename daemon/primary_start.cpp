@@ -328,7 +328,7 @@ void Primary::serve() {
         return;
     }
     // A volume that was adopted, or brought from a peer, is the known one from now on.
-    const Status sampled = sample();
+    const Status sampled = sample_in_use();
     if (!sampled.ok()) {
         not_served(sampled);
         return;
@@ -376,6 +376,7 @@ void Primary::serve() {
         return;
     }
     served(new_timeline_);
+    sample_in_use().ignore("taken again later");
 }
 
 // No client was let in; it is tried again. What the store has taken in stays: the next try stands
@@ -425,10 +426,7 @@ void Primary::adopt_soon(bool force, const std::string& from, std::function<void
 void Primary::adopt(bool force, const std::string& from, std::function<void(Status)> done) {
     if (state_ == State::serving && force && !restore_.pending().empty())
         return restore_.take_as_it_is(std::move(done));
-    if (state_ == State::serving && force && !too_different_.empty()) {
-        take_any_difference();
-        return done(Status());
-    }
+    if (state_ == State::serving && force && take_any_difference()) return done(Status());
     if (state_ == State::serving) return done(Status(ErrorCode::refused, why_no_adopt()));
     if (puller_ || appending_) {
         done(Status(ErrorCode::busy, puller_ ? "data is being brought already"

@@ -9,7 +9,7 @@ VerifyAccess Primary::verify_access() {
         const Standing* one = standing(standby);
         return one == nullptr ? nullptr : one->session.get();
     };
-    access.options = [this] { return copy_options(wire::StartMode::initial, ""); };
+    access.options = [this] { return copy_options(); };
     access.resync = [this](const std::string& standby, const std::string& why) {
         Standing& one = standings_[standby];
         one.lost_order = true;

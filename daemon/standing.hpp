@@ -3,7 +3,7 @@
 #pragma once
 
 #include <memory>
-#include <set>
+#include <optional>
 #include <string>
 
 #include "daemon/peer.hpp"
@@ -20,6 +20,12 @@ enum class BacklogState : std::uint8_t {
     gap,    // order was lost: a resync brings it back
 };
 
+// A resync to a standby was ended: it found more than this different.
+struct TooDifferent {
+    Status why;
+    std::uint64_t differing_max;
+};
+
 struct Standing {
     std::unique_ptr<Peer> peer;
     std::unique_ptr<SendSession> session;
@@ -31,13 +37,9 @@ struct Standing {
     wire::Ack acked;          // of its newest session
     BacklogState backlog = BacklogState::queue;  // as it was told last
     RateLimit rate;
-    std::string differs;  // of the configurations, as it was told last
-};
-
-// A resync to a standby was ended: it found more than this different.
-struct TooDifferent {
-    Status why;
-    std::uint64_t differing_max;
+    std::string differs;                        // of the configurations, as it was told last
+    std::optional<TooDifferent> too_different;  // why nothing more is copied to it
+    bool any_difference = false;  // adopt --force: it is no matter until the standby is whole
 };
 
 // Of a frame that some standby lacks.

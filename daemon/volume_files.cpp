@@ -1,6 +1,7 @@
 #include "daemon/volume_files.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -208,6 +209,27 @@ Result<std::string> volume_problem(const GroupContext& context) {
         }
     }
     return std::string();
+}
+
+Result<SampleCounts> sample_served(GroupContext& context) {
+    SampleCounts counts;
+    for (const VolumeRecord& volume : context.record.volumes) counts.push_back(volume.sampled_data);
+    EVERSTEP_TRY(sample_volumes(context));
+    for (std::size_t i = 0; i < counts.size(); ++i) {
+        std::uint32_t& kept = context.record.volumes[i].sampled_data;
+        const std::uint32_t found = kept;
+        kept = std::min(counts[i], found);
+        counts[i] = found;
+    }
+    return counts;
+}
+
+bool count_samples(GroupContext& context, const SampleCounts& counts) {
+    std::vector<VolumeRecord>& volumes = context.record.volumes;
+    bool changed = false;
+    for (std::size_t i = 0; i < std::min(counts.size(), volumes.size()); ++i)
+        changed = std::exchange(volumes[i].sampled_data, counts[i]) != counts[i] || changed;
+    return changed;
 }
 
 Status sample_volumes(GroupContext& context) {

@@ -21,8 +21,14 @@ inline constexpr std::uint32_t kSamples = 256;  // blocks looked at to recognise
 // Why a volume is not the one of the record; empty: all are. Reads kSamples blocks a volume.
 [[nodiscard]] Result<std::string> volume_problem(const GroupContext& context);
 // Takes identities and samples anew, before a clean stop is recorded. Nothing else may write to the
-// volumes meanwhile.
+// volumes meanwhile, and they are flushed.
 [[nodiscard]] Status sample_volumes(GroupContext& context);
+// The same of volumes that are in use, whose content may lie in a cache and be lost with it: what
+// is counted of it gets less at once, and more by count_samples(), with what this gave, once the
+// devices were flushed behind it. Else an outage would make a volume look emptied.
+using SampleCounts = std::vector<std::uint32_t>;  // by volume of the record
+[[nodiscard]] Result<SampleCounts> sample_served(GroupContext& context);
+bool count_samples(GroupContext& context, const SampleCounts& counts);  // anything new?
 // The samples say nothing any more: the content changes without this record's knowledge.
 void forget_samples(GroupContext& context);
 

@@ -43,14 +43,25 @@ class VolumeFiles : public testing::Test {
         VolumeConfig volume;
         volume.name = "data";
         volume.size = ByteCount(1U << 20);
-        volume.nodes.push_back({"alpha", image(), "nbd", ""});
+        volume.nodes.push_back({"alpha", scratch.path() + "/data.img", "nbd", ""});
         group.volumes.push_back(volume);
         context.files = &files;
         context.group = &group;
         context.node = "alpha";
         context.events = &events;
     }
-    [[nodiscard]] std::string image() const { return scratch.path() + "/data.img"; }
+    void fill(std::byte with) {
+        const auto file =
+            files.open(scratch.path() + "/data.img", {io::OpenMode::read_write, false, false});
+        ASSERT_TRUE(file.ok()) << file.status().message();
+        const std::vector<std::byte> block(kBlockBytes, with);
+        const Status written = (*file)->write_at(ByteOffset(0), block);
+        ASSERT_TRUE(written.ok()) << written.message();
+    }
+    std::string problem() {
+        const Result<std::string> found = volume_problem(context);
+        return found.ok() ? *found : found.status().message();
+    }
 
     const test::Scratch scratch;
     WatchedFiles files;
@@ -67,14 +78,32 @@ TEST_F(VolumeFiles, TheNameOfAnImageThatWasMadeIsDurable) {
     EXPECT_TRUE(files.synced.contains(scratch.path()));
 }
 
+// What was never flushed may be gone after an outage: that is the known volume.
+TEST_F(VolumeFiles, OnlyWhatWasFlushedMakesAnEmptyVolumeAnotherOne) {
+    bool made = false;
+    ASSERT_TRUE(prepare_volumes(context, made).ok());
+    fill(std::byte{1});
+    const auto counts = sample_served(context);
+    ASSERT_TRUE(counts.ok());
+    fill(std::byte{0});
+    EXPECT_EQ(problem(), "");
+    EXPECT_TRUE(count_samples(context, *counts));
+    EXPECT_FALSE(count_samples(context, *counts));
+    EXPECT_NE(problem().find("is empty now"), std::string::npos);
+    // It was seen to be empty.
+    ASSERT_TRUE(sample_served(context).ok());
+    EXPECT_EQ(problem(), "");
+}
+
 // A crash came between the making of the image and its sizing.
 TEST_F(VolumeFiles, AnEmptyImageIsMadeToItsEnd) {
-    ASSERT_TRUE(files.open(image(), {io::OpenMode::create, false, false}).ok());
+    const std::string image = scratch.path() + "/data.img";
+    ASSERT_TRUE(files.open(image, {io::OpenMode::create, false, false}).ok());
     bool made = false;
     const Status prepared = prepare_volumes(context, made);
     ASSERT_TRUE(prepared.ok()) << prepared.message();
     EXPECT_TRUE(made);
-    EXPECT_EQ(io::identify(image())->size_bytes, 1U << 20);
+    EXPECT_EQ(io::identify(image)->size_bytes, 1U << 20);
     EXPECT_TRUE(files.synced.contains(scratch.path()));
 }
 
