@@ -22,10 +22,14 @@ class StepReader final : public ReplicaReader {
     [[nodiscard]] const View& view() const { return view_; }
     [[nodiscard]] Status read(VolumeIndex volume, ByteOffset offset,
                               MutableBytes to) const override;
+    [[nodiscard]] Status read_once(VolumeIndex volume,
+                                   std::span<const io::ReadOp> ops) const override;
     [[nodiscard]] Result<std::vector<io::DataExtent>> extents(VolumeIndex volume, ByteOffset offset,
                                                               ByteCount length) const override;
 
   private:
+    [[nodiscard]] Status read_from(const ReplicaReader& under, VolumeIndex volume,
+                                   ByteOffset offset, MutableBytes to) const;
     const Store& store_;
     const ReplicaReader& under_;
     View view_;

@@ -33,6 +33,11 @@ class ReplicaReader {
         for (const io::ReadOp& op : ops) EVERSTEP_TRY(read(volume, op.offset, op.to));
         return {};
     }
+    // The same, of what is not read soon again (io::File::read_once).
+    [[nodiscard]] virtual Status read_once(VolumeIndex volume,
+                                           std::span<const io::ReadOp> ops) const {
+        return read_all(volume, ops);
+    }
 };
 
 struct StoreOptions {

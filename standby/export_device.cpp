@@ -6,6 +6,7 @@
 #include <unordered_map>
 
 #include "common/net/worker_pool.hpp"
+#include "journal/once_reader.hpp"
 
 namespace everstep::standby {
 namespace {
@@ -128,7 +129,9 @@ Status answer_read(const HistorySource& source, const journal::View& view, Volum
                    const BlockRequest& request) {
     const ByteOffset offset(request.offset);
     if (request.op == BlockOp::read)
-        return source.store().read(view, source.replica(), volume, offset, request.out);
+        // Who reads an export keeps what it wants again; many read all of it, once.
+        return source.store().read(view, journal::OnceReader(source.replica()), volume, offset,
+                                   request.out);
     auto extents = source.store().block_status(view, source.replica(), volume, offset,
                                                ByteCount(request.length), request.extents_max);
     if (extents.ok()) *request.extents = std::move(*extents);

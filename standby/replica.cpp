@@ -21,7 +21,7 @@ Result<std::unique_ptr<io::File>> make_image(io::FileSystem& files, const Volume
     const std::string parent = parent_of(volume.path);
     EVERSTEP_TRY(files.make_directory(parent));
     auto file = files.open(volume.path,
-                           {.mode = io::OpenMode::create, .exclusive_lock = true, .direct = false});
+                           {.mode = io::OpenMode::create, .exclusive_lock = true, .once = true});
     if (!file.ok()) return file;
     EVERSTEP_TRY((*file)->resize(volume.size));
     EVERSTEP_TRY((*file)->sync());
@@ -37,7 +37,7 @@ Result<std::unique_ptr<io::File>> open_image(io::FileSystem& files, const Volume
     made = !*exists;
     if (made) return make_image(files, volume);
     auto file = files.open(
-        volume.path, {.mode = io::OpenMode::read_write, .exclusive_lock = true, .direct = false});
+        volume.path, {.mode = io::OpenMode::read_write, .exclusive_lock = true, .once = true});
     if (!file.ok()) return file;
     const Result<ByteCount> size = (*file)->size();
     if (!size.ok()) return size.status();
@@ -74,18 +74,28 @@ Status Replica::read(VolumeIndex volume, ByteOffset offset, MutableBytes to) con
     return read_all(volume, {&op, 1});
 }
 
-Status Replica::read_all(VolumeIndex volume, std::span<const io::ReadOp> ops) const {
+std::vector<io::ReadOp> Replica::inside(VolumeIndex volume, std::span<const io::ReadOp> ops) const {
     EVERSTEP_ASSERT(volume.value() < files_.size(), "a volume that the replica does not have");
     const std::uint64_t size = bytes_[volume.value()];
-    std::vector<io::ReadOp> inside;
-    inside.reserve(ops.size());
+    std::vector<io::ReadOp> out;
+    out.reserve(ops.size());
     for (const auto& [offset, to] : ops) {
         const std::uint64_t start = std::min(offset.value(), size);
         const std::size_t count = std::min<std::uint64_t>(to.size(), size - start);
         if (count < to.size()) std::memset(to.data() + count, 0, to.size() - count);
-        if (count > 0) inside.push_back({offset, to.first(count)});
+        if (count > 0) out.push_back({offset, to.first(count)});
     }
-    return inside.empty() ? Status() : files_[volume.value()]->read(inside);
+    return out;
+}
+
+Status Replica::read_all(VolumeIndex volume, std::span<const io::ReadOp> ops) const {
+    const std::vector<io::ReadOp> wanted = inside(volume, ops);
+    return wanted.empty() ? Status() : files_[volume.value()]->read(wanted);
+}
+
+Status Replica::read_once(VolumeIndex volume, std::span<const io::ReadOp> ops) const {
+    const std::vector<io::ReadOp> wanted = inside(volume, ops);
+    return wanted.empty() ? Status() : files_[volume.value()]->read_once(wanted);
 }
 
 Result<std::vector<io::DataExtent>> Replica::extents(VolumeIndex volume, ByteOffset offset,

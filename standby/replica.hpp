@@ -22,6 +22,8 @@ class Replica final : public journal::ReplicaReader {
                               MutableBytes to) const override;
     [[nodiscard]] Status read_all(VolumeIndex volume,
                                   std::span<const io::ReadOp> ops) const override;
+    [[nodiscard]] Status read_once(VolumeIndex volume,
+                                   std::span<const io::ReadOp> ops) const override;
     [[nodiscard]] Result<std::vector<io::DataExtent>> extents(VolumeIndex volume, ByteOffset offset,
                                                               ByteCount length) const override;
     [[nodiscard]] Status write(VolumeIndex volume, std::span<const io::WriteOp> ops);
@@ -33,6 +35,9 @@ class Replica final : public journal::ReplicaReader {
     [[nodiscard]] std::size_t volumes() const { return files_.size(); }
 
   private:
+    // Those of the ops that lie in the volume; the rest of their memory is zeroes.
+    [[nodiscard]] std::vector<io::ReadOp> inside(VolumeIndex volume,
+                                                 std::span<const io::ReadOp> ops) const;
     std::vector<std::unique_ptr<io::File>> files_;
     std::vector<std::uint64_t> bytes_;
     std::vector<bool> made_;

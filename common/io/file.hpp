@@ -39,6 +39,9 @@ class File {
     // All of them, in any order; a read past the end is an error (corrupt) that names offset,
     // length and how much was found.
     [[nodiscard]] virtual Status read(std::span<const ReadOp> ops) const = 0;
+    // The same, of what is read once and then not soon again: where the file was opened so
+    // (OpenOptions), long parts of which nothing is in memory come past the page cache.
+    [[nodiscard]] virtual Status read_once(std::span<const ReadOp> ops) const { return read(ops); }
     [[nodiscard]] virtual Status write(std::span<const WriteOp> ops) = 0;
     // The same by way of the page cache, also of a file opened `direct`: for small writes that do
     // not wait for the disk, which the next sync brings there together.
@@ -76,7 +79,11 @@ struct OpenOptions {
     // at multiples of 4096 is copied into buffers that are registered with the writing thread's
     // ring, and goes from there; so it is direct whatever its memory's alignment. For appends.
     bool gather = false;
+    // read_once() takes ops of kOnceBytesMin and more, aligned to 4096, from the disk by O_DIRECT,
+    // where the file system has it and none of their pages is in the page cache.
+    bool once = false;
 };
+inline constexpr std::size_t kOnceBytesMin = 256UL << 10;
 
 // The directory operations of a crash-safe program, behind the same seam.
 class FileSystem {

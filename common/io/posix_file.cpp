@@ -118,7 +118,8 @@ Result<std::unique_ptr<File>> PosixFile::open(const std::string& path, const Ope
     std::unique_ptr<PosixFile> file(
         new PosixFile(path, std::move(*fd), {block_device, options.gather && options.direct}));
     if (options.exclusive_lock) EVERSTEP_TRY(file->lock());
-    if (options.direct) file->open_direct(access);
+    if (options.direct) file->direct_fd_ = file->open_direct(access);
+    if (options.once) file->once_fd_ = file->open_direct(O_RDONLY);
     return std::unique_ptr<File>(std::move(file));
 }
 
@@ -133,14 +134,29 @@ Status PosixFile::lock() const {
 
 // Through /proc, so that it is the same inode even when the path was replaced meanwhile. Without it
 // (a file system without O_DIRECT, no /proc) everything is buffered.
-void PosixFile::open_direct(int access) {
-    if (transfer_faults() != nullptr && transfer_faults()->no_direct) return;
+UniqueFd PosixFile::open_direct(int access) const {
+    if (transfer_faults() != nullptr && transfer_faults()->no_direct) return {};
     const std::string same = "/proc/self/fd/" + std::to_string(fd_.get());
-    direct_fd_.reset(::open(same.c_str(), access | O_DIRECT | O_CLOEXEC));
+    return UniqueFd(::open(same.c_str(), access | O_DIRECT | O_CLOEXEC));
 }
 
 Status PosixFile::read(std::span<const ReadOp> ops) const {
     return transfer(Direction::read, ops);
+}
+
+Status PosixFile::read_once(std::span<const ReadOp> ops) const {
+    std::vector<ReadOp> others;
+    for (const ReadOp& op : ops) {
+        Transfer transfer = to_transfer(op);
+        const bool past_cache = once_fd_.valid() && op.to.size() >= kOnceBytesMin &&
+                                aligned(transfer) && !is_cached(fd_.get(), transfer);
+        // What could not be had so, or not all of it, is read as everything else.
+        if (past_cache && single_transfer(once_fd_.get(), Direction::read, transfer) == 0 &&
+            transfer.complete())
+            continue;
+        others.push_back(op);
+    }
+    return others.empty() ? Status() : read(others);
 }
 
 void PosixFile::will_read(ByteOffset offset, ByteCount count) const {

@@ -29,6 +29,7 @@ class PosixFile final : public File {
                                                             const OpenOptions& options);
     [[nodiscard]] const std::string& path() const override { return path_; }
     [[nodiscard]] Status read(std::span<const ReadOp> ops) const override;
+    [[nodiscard]] Status read_once(std::span<const ReadOp> ops) const override;
     [[nodiscard]] Status write(std::span<const WriteOp> ops) override;
     [[nodiscard]] Status write_cached(std::span<const WriteOp> ops) override;
     [[nodiscard]] Status sync() override;
@@ -49,7 +50,7 @@ class PosixFile final : public File {
     PosixFile(std::string path, UniqueFd fd, Kind kind)
         : path_(std::move(path)), fd_(std::move(fd)), kind_(kind) {}
     [[nodiscard]] Status lock() const;
-    void open_direct(int access);
+    [[nodiscard]] UniqueFd open_direct(int access) const;
     [[nodiscard]] OpenedFile opened() const { return {fd_.get(), kind_.block_device, &path_}; }
     [[nodiscard]] Status run(Direction direction, std::span<Transfer> transfers, int fd) const;
     [[nodiscard]] Status finish(Direction direction, Transfer& transfer, int fd) const;
@@ -60,6 +61,7 @@ class PosixFile final : public File {
     std::string path_;
     UniqueFd fd_;
     UniqueFd direct_fd_;
+    UniqueFd once_fd_;  // O_DIRECT, of read_once() alone
     Kind kind_;
     mutable std::mutex mutex_;  // guards failure_: a reader's thread may ask while the writer syncs
     Status failure_;

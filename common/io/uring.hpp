@@ -45,6 +45,9 @@ void batch_transfer(int fd, Direction direction, std::span<Transfer> transfers);
 // waiting. False: there are long ones, or the file system cannot do it.
 [[nodiscard]] bool cached_read(int fd, std::span<Transfer> transfers);
 
+// Some of its range lies in the page cache; or that could not be found out.
+[[nodiscard]] bool is_cached(int fd, const Transfer& transfer);
+
 // Moves the rest of one transfer. 0 = complete, or a read met the end of the file; else errno.
 [[nodiscard]] int single_transfer(int fd, Direction direction, Transfer& transfer);
 
