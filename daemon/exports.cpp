@@ -39,8 +39,9 @@ Result<std::string> tcp_address(const std::string& first, std::size_t n) {
 
 }  // namespace
 
-Exports::Exports(std::string directory)
+Exports::Exports(io::FileSystem& files, std::string directory)
     : directory_(std::move(directory)),
+      ids_(files, directory_ + "/last"),
       alive_(std::make_shared<Exports*>(this)),
       thread_([this] { loop_.run(); }) {}
 
@@ -62,7 +63,7 @@ void Exports::on_loop(const std::function<void()>& work) {
 }
 
 void Exports::know_ids(const std::vector<std::uint64_t>& ids) {
-    for (const std::uint64_t id : ids) next_id_ = std::max(next_id_, id + 1);
+    for (const std::uint64_t id : ids) ids_.know(id);
 }
 
 template <class Wanted>
@@ -185,7 +186,7 @@ Value Exports::written_value(const Export& one, const standby::BranchRecord& rec
 Result<Value> Exports::add_read_only(GroupContext& context, standby::Standby& standby,
                                      const ExportRequest& request) {
     Export one;
-    one.id = std::to_string(next_id_++);
+    one.id = ids_.next();
     one.context = &context;
     one.standby = &standby;
     one.source = request.at.source;
@@ -214,8 +215,10 @@ Result<Value> Exports::add_branch(GroupContext& context, standby::Standby& stand
                       fmt::format("there are {} writable exports, as many as this node's limit of "
                                   "open files allows; end one, or raise the limit",
                                   branches));
+    Result<std::string> id = ids_.next_lasting();
+    if (!id.ok()) return id.status();
     Export one;
-    one.id = std::to_string(next_id_++);
+    one.id = std::move(*id);
     one.context = &context;
     one.standby = &standby;
     standby::BranchRecord record;

@@ -10,6 +10,7 @@
 #include <thread>
 #include <vector>
 
+#include "daemon/export_ids.hpp"
 #include "daemon/group_context.hpp"
 #include "daemon/nbd_server.hpp"
 #include "daemon/pipeline.hpp"
@@ -31,8 +32,11 @@ struct ExportRequest {
 
 class Exports {
   public:
-    explicit Exports(std::string directory);  // of the sockets
+    // Of the sockets, and of what is known of the ids.
+    Exports(io::FileSystem& files, std::string directory);
     ~Exports();
+    // The ids that were given before. On an error they begin behind those that are known.
+    [[nodiscard]] Status load_ids() { return ids_.load(); }
     // `done` at once, but for a writable one at a step that is not durable yet.
     using Done = std::function<void(Result<Value>)>;
     void add(GroupContext& context, standby::Standby& standby, const ExportRequest& request,
@@ -106,7 +110,7 @@ class Exports {
     void on_loop(const std::function<void()>& work);
     std::string directory_;
     std::map<std::string, Export, ById> exports_;
-    std::uint64_t next_id_ = 1;
+    ExportIds ids_;
     std::shared_ptr<Exports*> alive_;
     std::unique_ptr<net::Timer> again_;  // on the node's loop
     net::Loop loop_;

@@ -85,7 +85,9 @@ Status Node::listen() {
 Status Node::start() {
     EVERSTEP_TRY(open_state());
     EVERSTEP_TRY(load_tls());
-    exports_ = std::make_unique<Exports>(self_->state + "/exports");
+    exports_ = std::make_unique<Exports>(io::system_files(), self_->state + "/exports");
+    if (const Status known = exports_->load_ids(); !known.ok())
+        events_.add("", "alarm-state", known.message());
     relay_ = std::make_unique<RelayClient>(loop_, tls_, hello());
     start_groups();
     EVERSTEP_TRY(listen());
