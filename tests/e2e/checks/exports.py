@@ -151,6 +151,13 @@ def over_a_restore(context):
             reader.check(scene.model.image(reader.key))
 
 
+def descriptor_name(pid, descriptor):
+    try:
+        return os.readlink(f"/proc/{pid}/fd/{descriptor}")
+    except FileNotFoundError:
+        return "closed meanwhile"
+
+
 @check("exports.clients_come_and_go", 240)
 def clients_come_and_go(context):
     """Half of many clients leave in the middle of their reads, while the replica moves; nothing stays of them."""
@@ -177,7 +184,11 @@ def clients_come_and_go(context):
             handle.shutdown()
 
         def held():
-            return [len(os.listdir(f"/proc/{beta.child.pid}/{what}")) for what in ("fd", "task")]
+            """Descriptors, threads. Files of the history are kept open, and each thread has a ring from its first batch on."""
+            names = [descriptor_name(beta.child.pid, one) for one in os.listdir(f"/proc/{beta.child.pid}/fd")]
+            threads = len(os.listdir(f"/proc/{beta.child.pid}/task"))
+            require(names.count("anon_inode:[io_uring]") <= threads, f"{threads} threads, {names}")
+            return len([one for one in names if one != "anon_inode:[io_uring]" and "/store/" not in one]), threads
 
         def move():
             while not over.is_set():
@@ -195,6 +206,12 @@ def clients_come_and_go(context):
         finally:
             over.set()
             mover.join(60)
-        wait_for("nothing is left of them", lambda: all(now <= was + 2 for now, was in zip(held(), before)), 30)
+
+        def nothing_left():
+            now = held()
+            require(all(one <= was + 2 for one, was in zip(now, before)), f"{now} descriptors, threads; before {before}")
+            return True
+
+        wait_for("nothing is left of them", nothing_left, 30)
         beta.do("unexport", body["id"])
         scene.settle()
