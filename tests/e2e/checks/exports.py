@@ -184,7 +184,7 @@ def clients_come_and_go(context):
             handle.shutdown()
 
         def held():
-            """Descriptors, threads. Files of the history stay open, and each thread has a ring from its first batch on."""
+            """Descriptors and threads. Files of the history stay open; each thread has a ring from its first batch."""
             names = [descriptor_name(beta.child.pid, one) for one in os.listdir(f"/proc/{beta.child.pid}/fd")]
             threads = len(os.listdir(f"/proc/{beta.child.pid}/task"))
             require(names.count("anon_inode:[io_uring]") <= threads, f"{threads} threads, {names}")
@@ -209,7 +209,7 @@ def clients_come_and_go(context):
 
         def nothing_left():
             now = held()
-            require(all(one <= was + 2 for one, was in zip(now, before)), f"descriptors, threads: {now}, before {before}")
+            require(all(one <= was + 2 for one, was in zip(now, before)), f"descriptors, threads {now}, were {before}")
             return True
 
         wait_for("nothing is left of them", nothing_left, 30)
