@@ -81,7 +81,7 @@ Result<ByteCount> Store::window_status(const View& view, const ReplicaReader& re
         const std::lock_guard turn(impl_->status_mutex);
         auto looked = impl_->look(point, window);
         if (!looked.ok()) return looked.status();
-        generation = looked->standing.generation;
+        generation = looked->stand.generation;
         return resolve(std::move(looked->paths), window);
     };
     while (true) {

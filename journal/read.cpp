@@ -212,22 +212,23 @@ class Lookup {
         : point_(at.point), as_if_(at.as_if), volume_(volume) {}
 
     // Plans all of the ranges; gives where the replica stood at its begin.
-    Result<Standing> plan(const Store::Impl& s, std::span<const Range> ranges, Parts& parts) const {
-        std::optional<Standing> begun;
+    Result<ReplicaStand> plan(const Store::Impl& s, std::span<const Range> ranges,
+                              Parts& parts) const {
+        std::optional<ReplicaStand> begun;
         EVERSTEP_TRY(in_windows(s, ranges, [&](const Range& range, const Window& window) {
-            if (!begun) begun = window.standing;
+            if (!begun) begun = window.stand;
             return plan_window(range, window.runs, parts);
         }));
-        return begun.value_or(Standing());
+        return begun.value_or(ReplicaStand());
     }
     // What has to be read again: all of it if a move began, else what is no longer the replica's.
-    Result<std::vector<Range>> changed(const Store::Impl& s, const Standing& begun,
+    Result<std::vector<Range>> changed(const Store::Impl& s, const ReplicaStand& begun,
                                        const std::vector<Range>& ranges) const {
         std::vector<Range> out;
         if (s.stands(begun)) return out;
         bool moved = false;
         EVERSTEP_TRY(in_windows(s, ranges, [&](const Range& range, const Window& window) {
-            moved = moved || window.standing.generation != begun.generation;
+            moved = moved || window.stand.generation != begun.generation;
             for (const SectorRun& run : window.runs)
                 if (run.source != Source::replica) out.push_back(range.part(run));
             return Status();
@@ -237,7 +238,7 @@ class Lookup {
 
   private:
     struct Window {
-        Standing standing;
+        ReplicaStand stand;
         std::vector<SectorRun> runs;
     };
     // Goes through the ranges by windows; only what grows is looked up under the store's lock.
@@ -251,7 +252,7 @@ class Lookup {
                 if (!looked.ok()) return looked.status();
                 auto runs = resolve(std::move(looked->paths), sectors);
                 if (!runs.ok()) return runs.status();
-                EVERSTEP_TRY(each(range, Window{looked->standing, std::move(*runs)}));
+                EVERSTEP_TRY(each(range, Window{looked->stand, std::move(*runs)}));
             }
         }
         return {};

@@ -67,9 +67,9 @@ std::shared_ptr<const PathShare> undone_share(IndexCache& indexes, const PathRun
 
 }  // namespace
 
-bool Store::Impl::stands(const Standing& standing) const {
+bool Store::Impl::stands(const ReplicaStand& stand) const {
     const std::shared_lock guard(mutex);
-    return standing == Standing{move_generation, replica.line, replica.high};
+    return stand == ReplicaStand{move_generation, replica.line, replica.high};
 }
 
 Result<Looked> Store::Impl::look(const Place& point, const UnitRange& window,
@@ -78,7 +78,7 @@ Result<Looked> Store::Impl::look(const Place& point, const UnitRange& window,
     const auto ways = history.ways(point, as_if != nullptr ? *as_if : replica);
     if (!ways.ok()) return ways.status();
     Looked looked;
-    looked.standing = {move_generation, replica.line, replica.high};
+    looked.stand = {move_generation, replica.line, replica.high};
     for (const PathRun& part : ways->newer)
         looked.paths.newer.push_back(newer_share(indexes, part, window));
     for (const PathRun& part : ways->undone)

@@ -159,7 +159,7 @@ struct Store::Impl {
     // `as_if`: with the replica there, instead of where it is.
     [[nodiscard]] Result<Looked> look(const Place& point, const UnitRange& window,
                                       const ReplicaState* as_if = nullptr) const;
-    [[nodiscard]] bool stands(const Standing& standing) const;
+    [[nodiscard]] bool stands(const ReplicaStand& stand) const;
 
     // ---- move.cpp
     // What the writes of (after, to] touched, joined; quicker by blocks, a superset.

@@ -27,17 +27,17 @@ struct FrameAt {
 
 // Where the replica stood at a look-up: while that is so, no write of the replica has begun that
 // the look-up does not know of.
-struct Standing {
+struct ReplicaStand {
     std::uint64_t generation = 0;  // the moves that had begun
     TimelineId line;
     Position high;
-    bool operator==(const Standing&) const = default;
+    bool operator==(const ReplicaStand&) const = default;
 };
 
 // The shares of the paths of one look-up.
 struct Looked {
     ReadPaths paths;
-    Standing standing;
+    ReplicaStand stand;
 };
 
 enum class Grain : std::uint8_t { sectors, blocks };
