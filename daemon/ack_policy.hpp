@@ -60,6 +60,8 @@ class AckPolicy {
     // Standbys of which an answered write has to be on `needed`.
     [[nodiscard]] std::uint32_t counted() const { return counted_by(loss_, asked_); }
     [[nodiscard]] std::uint32_t needed() const { return needed_by(loss_, asked_); }
+    // With kept(): of so many of those that count one at least has all that was released.
+    [[nodiscard]] std::uint32_t answers() const { return counted() - needed() + 1; }
 
   private:
     struct Peer {

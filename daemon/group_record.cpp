@@ -145,6 +145,8 @@ bool read_line(const std::string& key, Words& words, GroupRecord& record) {
         record.ack_kept = words.number() != 0;
     } else if (key == "acked") {
         record.acked = Lsn(words.number());
+    } else if (key == "ack_answers") {
+        record.ack_answers = words.number<std::uint32_t>();
     } else if (key == "refused") {
         record.refused = words.rest();
     } else if (key == "pulling") {
@@ -227,8 +229,8 @@ std::string pack_record(const GroupRecord& record) {
                         timeline.branch_lsn.value(), hex(timeline.branch_hash),
                         timeline.branch_seq.value(), timeline.number, word(timeline.node));
     }
-    out += fmt::format("unserved {:d}\ntakeovers {}\nacked {}\n", record.unserved, record.takeovers,
-                       record.acked.value());
+    out += fmt::format("unserved {:d}\ntakeovers {}\nacked {}\nack_answers {}\n", record.unserved,
+                       record.takeovers, record.acked.value(), record.ack_answers);
     for (const auto& [name, peer] : record.peers) {
         out += fmt::format("peer {} {} {}\n", name,
                            peer.behind_since ? std::to_string(peer.behind_since->value()) : "-",

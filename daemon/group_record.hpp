@@ -64,6 +64,8 @@ struct GroupRecord {
     bool zero_origin = false;     // the volumes were made by us, all zeroes at LSN 0
     bool ack_kept = false;        // what is acknowledged is durable on enough standbys: they may be
                                   // trusted after an unclean stop
+    // With ack_kept: of so many standbys that counted one at least has all of it; 0: not known.
+    std::uint32_t ack_answers = 0;
     Lsn acked;  // with ack_kept: so far at least; a standby that ends before it has lost some
     std::string refused;  // why this node takes no part
     std::string pulling;  // the node whose content is being written over the volumes: they hold a

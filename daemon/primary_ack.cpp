@@ -11,12 +11,16 @@ namespace everstep::daemon {
 // Whether the standbys keep what is answered is durable before an answer leaves that depends on it:
 // the next start may trust them only then, and has to when it is so.
 bool Primary::record_kept() {
+    GroupRecord& record = context_.record;
     const bool kept = ack_.kept();
-    if (context_.record.ack_kept == kept) return true;
-    context_.record.ack_kept = kept;
-    context_.record.acked = kept ? std::min(released_, sealed_.point.lsn) : Lsn();
+    const std::uint32_t answers = kept ? ack_.answers() : 0;
+    if (record.ack_kept == kept && (!kept || record.ack_answers == answers)) return true;
+    const bool kept_before = std::exchange(record.ack_kept, kept);
+    const std::uint32_t answers_before = std::exchange(record.ack_answers, answers);
+    if (kept != kept_before) record.acked = kept ? std::min(released_, sealed_.point.lsn) : Lsn();
     if (save()) return true;
-    context_.record.ack_kept = !kept;
+    record.ack_kept = kept_before;
+    record.ack_answers = answers_before;
     return false;
 }
 
@@ -61,8 +65,13 @@ void Primary::count_standbys() {
         const PeerRecord before = record;
         record.behind_since.reset();
         record.joining = false;
+        // What one of the others alone has is not on this one: of one more, one has it.
+        std::uint32_t& answers = context_.record.ack_answers;
+        const std::uint32_t answers_before = answers;
+        if (before.joining && answers != 0) ++answers;
         if (!save()) {  // the next start trusts as many as the record says
             record = before;
+            answers = answers_before;
             continue;
         }
         ack_.confirm_arrived(name, now);

@@ -69,6 +69,7 @@ Status Primary::change_standbys() {
         if (begun) ack_.joins(name);
     }
     context_.record.ack_kept = context_.record.ack_kept && ack_.kept();
+    context_.record.ack_answers = context_.record.ack_kept ? ack_.answers() : 0;
     if (const Status saved = context_.save(); !saved.ok()) {
         context_.record = before;
         ack_ = ack_before;

@@ -75,7 +75,9 @@ void Primary::consider(bool forced) {
     input.pulled = context_.record.pulled;
     input.ack_kept = context_.record.ack_kept;
     input.acked = context_.record.acked;
-    input.answers_needed = ack_.counted() - ack_.needed() + 1;
+    // As it was when it was acknowledged, whatever the configuration asks for now.
+    const std::uint32_t answers = context_.record.ack_answers;
+    input.answers_needed = answers != 0 ? answers : static_cast<std::uint32_t>(standings_.size());
     input.group = has_record_ ? context_.record.group : Uuid();
     input.takeovers = context_.record.takeovers;
     input.waited = waited_;

@@ -28,7 +28,7 @@ struct StartInput {
     Point pulled;                      // at this step, and the rest is older
     Lsn acked;                         // with ack_kept: acknowledged so far at least
     bool ack_kept = false;             // at the end of the last run `ack` beyond local was in force
-    std::uint32_t answers_needed = 1;  // to trust that: standbys - ack_standbys + 1
+    std::uint32_t answers_needed = 1;  // to trust that: standbys - ack_standbys + 1, as they were
     Uuid group;
     Timelines timelines;          // its path
     journal::Tip tip;             // furthest position known

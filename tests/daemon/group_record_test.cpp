@@ -14,6 +14,7 @@ GroupRecord sample() {
     record.takeovers = 3;
     record.acked = Lsn(98);
     record.ack_kept = true;
+    record.ack_answers = 2;
     record.refused = "because of that";
     record.pulling = "beta";
     record.pulled = {Uuid::random(), Lsn(77)};
@@ -60,6 +61,7 @@ TEST(GroupRecord, ComesBackAsItWas) {
     EXPECT_TRUE(back->unserved);
     EXPECT_EQ(back->takeovers, 3U);
     EXPECT_EQ(back->acked, Lsn(98));
+    EXPECT_EQ(back->ack_answers, 2U);
     EXPECT_EQ(back->timelines, record.timelines);
     EXPECT_EQ(back->volumes[0].identity, record.volumes[0].identity);
     EXPECT_EQ(back->peers.at("beta").behind_since, Lsn(40));

@@ -1,0 +1,39 @@
+"""The last copy of what was acknowledged: by whose word a start brings it back, who may leave the group, what goes."""
+
+from checks.ack_switch import switch
+from everstep_lab.base import wait_for
+from everstep_lab.nodes import Node
+from everstep_lab.registry import check
+from everstep_lab.scene import Scene
+from everstep_lab.workload import all_succeeded
+
+
+def ahead_of_gamma(scene, stop):
+    """Writes that beta has and gamma, which was stopped, lacks; all are acknowledged."""
+    scene.write(20)
+    scene.settle()
+    gamma = scene.lab.nodes["gamma"]
+    scene.lab.wait_caught_up(scene.alpha, gamma)
+    stop(gamma)
+    all_succeeded(scene.write(40, 2, 4))
+    return gamma
+
+
+@check("last_copies.a_start_asks_as_many_as_had_it", 120)
+def start_asks(context):
+    """Acknowledged by one of two; `ack_standbys` is raised over an unclean stop: the other one alone is not trusted."""
+    with Scene(context, ack="durable", ack_standbys=1, standbys=("beta", "gamma")) as scene:
+        scene.start()
+        gamma = ahead_of_gamma(scene, Node.kill9)
+        newest = scene.alpha.status()["positions"]["captured"]
+        wait_for("beta has it all", lambda: scene.beta.status()["positions"]["durable"] == newest, 20)
+        scene.alpha.kill9()
+        crash = scene.oplog.stamp()
+        scene.beta.kill9()
+        scene.lab.group["ack_standbys"] = 2
+        scene.lab.write_config()
+        gamma.start()
+        scene.alpha.start()
+        scene.lab.wait_serving()
+        scene.beta.start()
+        scene.settle(crash=crash, gap_allowed=True)
