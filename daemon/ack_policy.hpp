@@ -62,6 +62,8 @@ class AckPolicy {
     [[nodiscard]] std::uint32_t needed() const { return needed_by(loss_, asked_); }
     // With kept(): of so many of those that count one at least has all that was released.
     [[nodiscard]] std::uint32_t answers() const { return counted() - needed() + 1; }
+    // All that was released before this run, or this `ack`, lies up to here.
+    [[nodiscard]] Lsn begun() const { return begun_; }
 
   private:
     struct Peer {

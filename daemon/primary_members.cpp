@@ -106,7 +106,7 @@ bool Primary::keeps_acknowledged(const std::string& node) const {
     const auto record = context_.record.peers.find(node);
     if (record == context_.record.peers.end() || record->second.joining || !follows(node))
         return false;
-    const Lsn acknowledged = ack_.waits() ? released_ : Lsn();
+    const Lsn acknowledged = ack_.waits() ? std::max(released_, ack_.begun()) : Lsn();
     return !record->second.behind_since && standings_.at(node).acked.durable >= acknowledged;
 }
 

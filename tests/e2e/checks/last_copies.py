@@ -1,7 +1,8 @@
 """The last copy of what was acknowledged: by whose word a start brings it back, who may leave the group, what goes."""
 
 from checks.ack_switch import switch
-from everstep_lab.base import wait_for
+from checks.group_apply import apply
+from everstep_lab.base import require, wait_for
 from everstep_lab.nodes import Node
 from everstep_lab.registry import check
 from everstep_lab.scene import Scene
@@ -37,3 +38,19 @@ def start_asks(context):
         scene.lab.wait_serving()
         scene.beta.start()
         scene.settle(crash=crash, gap_allowed=True)
+
+
+@check("last_copies.one_that_lags_is_none", 120)
+def lagging(context):
+    """Behind a switch of `ack_standbys` nothing is released yet: one that lags holds what was acknowledged no more."""
+    with Scene(context, ack="durable", ack_standbys=1, on_standby_loss="stall", standbys=("beta", "gamma"),
+               keepalive='{ interval = "1s", timeout = "120s" }') as scene:
+        scene.start()
+        gamma = ahead_of_gamma(scene, Node.freeze)
+        switch(scene, scene.alpha, ack_standbys=2)
+        scene.lab.group["ack_standbys"] = 1
+        scene.lab.set_members("gamma")
+        apply(scene.alpha, "--yes", code=3, say=("standbys", "--force"))
+        peers = [one["node"] for one in scene.alpha.status()["peers"]]
+        require(peers == ["beta", "gamma"], f"the peers are {peers}")
+        gamma.thaw()
