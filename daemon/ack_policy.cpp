@@ -94,9 +94,12 @@ void AckPolicy::recorded_lost(const std::string& peer) {
 void AckPolicy::answered(const std::string& peer, Lsn position, std::chrono::nanoseconds now) {
     Peer& one = peers_[peer];
     one.heard = true;
-    if (position > one.position) one.progress = now;
+    const bool moved = position > one.position;
     one.position = std::max(one.position, position);
     one.caught_up = one.caught_up || one.position >= begun_;
+    // The way to where this run, or this `ack`, began is one thing to be answered: answers wait for
+    // the end of it.
+    if (moved && one.caught_up) one.progress = now;
 }
 
 void AckPolicy::away(const std::string& peer) {

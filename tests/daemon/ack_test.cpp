@@ -103,6 +103,31 @@ TEST(AckPolicy, ALossCountsOnlyAfterItWasConfirmed) {
     EXPECT_EQ(policy.released(Lsn(8)), Lsn(3));
 }
 
+// It gets on all the time, and every answer waits for the end of its way.
+TEST(AckPolicy, OneThatIsFarBehindWhereAckIsSwitchedIsNotWaitedForLongerThanTheTimeout) {
+    AckPolicy policy(config(AckLevel::local, LossPolicy::continue_alone), {"b"});
+    policy.answered("b", Lsn(100), 1s);
+    ASSERT_TRUE(
+        policy.reconfigure(config(AckLevel::durable, LossPolicy::continue_alone), Lsn(900)));
+    policy.answered("b", Lsn(100), 1s);
+    std::vector<std::string> late;
+    std::chrono::nanoseconds now = 1s;
+    for (std::uint64_t lsn = 101; late.empty() && lsn < 800; ++lsn) {
+        now += 100ms;
+        policy.answered("b", Lsn(lsn), now);
+        late = policy.overdue(Lsn(901), now);
+    }
+    EXPECT_EQ(late, std::vector<std::string>{"b"});
+    EXPECT_LE(now, 7s);
+    // One that is there and slow is waited for as long as it gets on.
+    policy.answered("b", Lsn(900), now);
+    for (std::uint64_t lsn = 901; lsn < 1000; ++lsn) {
+        now += 1s;
+        policy.answered("b", Lsn(lsn), now);
+        EXPECT_TRUE(policy.overdue(Lsn(2000), now).empty());
+    }
+}
+
 // It is never quite at the newest step, and gets there all the same: answers wait for it again.
 TEST(AckPolicy, UnderWritesThatNeverPauseOneThatKeepsUpCountsAgain) {
     AckPolicy policy(config(AckLevel::durable, LossPolicy::continue_alone), {"b"});

@@ -7,7 +7,7 @@ from everstep_lab.base import require, wait_for
 from everstep_lab.nodes import GROUP
 from everstep_lab.registry import check
 from everstep_lab.scene import Scene
-from everstep_lab.workload import all_succeeded
+from everstep_lab.workload import all_succeeded, slowest
 
 
 def switch(scene, *nodes, **keys):
@@ -163,6 +163,31 @@ def standbys_are_switched(context):
         all_succeeded(work.ops())
         gamma.thaw()
         switch(scene, scene.beta, gamma)  # they have not been told yet
+        scene.settle()
+        in_force(scene, "durable")
+
+
+@check("ack.a_switch_waits_for_no_long_way", 120)
+def long_way(context):
+    """To `durable` with a standby that gets on and needs minutes: behind after `standby_timeout`, and writes go on."""
+    with Scene(context, {"data": 8 << 20}, rate_limit="256KiB", standby_timeout="5s") as scene:
+        scene.start()
+        work = scene.workload(2, 4)
+        work.start()
+        try:
+            wait_for("much waits for it", lambda: peer_of(scene.alpha)["lag_bytes"] > 10 << 20 or work.trouble, 30)
+        finally:
+            work.stop()
+        all_succeeded(work.ops())
+        switch(scene, scene.alpha, ack="durable")
+        work = scene.workload(2, 4)
+        work.run(20)
+        all_succeeded(work.ops())
+        worst = slowest(work.ops())
+        require(worst < 15, f"a write waited {worst:.1f} s for a standby 40 s behind; the timeout is 5 s")
+        require(peer_of(scene.alpha)["behind_since"] is not None, "the loss is not recorded")
+        switch(scene, scene.alpha, rate_limit="0B")
+        switch(scene, scene.beta)
         scene.settle()
         in_force(scene, "durable")
 
