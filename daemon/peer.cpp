@@ -1,5 +1,6 @@
 #include "daemon/peer.hpp"
 
+#include "daemon/link_times.hpp"
 #include "daemon/stream_plan.hpp"
 
 namespace everstep::daemon {
@@ -137,8 +138,12 @@ void Peer::start_session(LinkEvents events) {
         events_.on_reconfigured();
         return Status();
     };
-    events.keepalive = [this] { return keepalive(); };
-    events.times = &context_.group->keepalive;
+    const auto times = std::make_shared<KeepaliveConfig>(context_.group->keepalive);
+    events.keepalive = [this, times] {
+        if (state_) *times = link_times(context_.group->keepalive, state_->configuration);
+        return keepalive();
+    };
+    events.times = times.get();  // as long as the events
     events.on_closed = [this](const Status& status) { ended(status); };
     link_->start(std::move(events));
 }

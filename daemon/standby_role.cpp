@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "daemon/lineage.hpp"
+#include "daemon/link_times.hpp"
 #include "daemon/stream_plan.hpp"
 #include "daemon/volume_files.hpp"
 
@@ -212,7 +213,8 @@ void StandbyRole::on_link(std::unique_ptr<Link> link, const wire::Hello& hello) 
 
 LinkEvents StandbyRole::link_events() {
     LinkEvents events;
-    events.times = &context_.group->keepalive;
+    const auto times = std::make_shared<KeepaliveConfig>(context_.group->keepalive);
+    events.times = times.get();  // as long as the events
     events.on_control = [this](const wire::Control& message) -> Status {
         if (!session_) return {};
         if (const auto* hello = std::get_if<wire::Hello>(&message)) {
@@ -233,7 +235,8 @@ LinkEvents StandbyRole::link_events() {
         if (session_) session_->on_drained();
     };
     // Each second: when a link looks whether its node is still one of ours.
-    events.keepalive = [this]() -> wire::Keepalive {
+    events.keepalive = [this, times]() -> wire::Keepalive {
+        *times = link_times(context_.group->keepalive, theirs_);
         if (context_.trusts(primary_).ok()) return {};
         context_.loop->post([alive = alive_, link = link_.get()] {
             if (*alive != nullptr && (*alive)->link_.get() == link) (*alive)->end_untrusted();

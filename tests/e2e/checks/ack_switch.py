@@ -1,9 +1,10 @@
 """`ack`, `ack_standbys`, `on_standby_loss` and the times change while the group serves: nothing is lost."""
 
+import contextlib
 import signal
 
 from checks.backlog import peer_of, told
-from everstep_lab.base import require, wait_for
+from everstep_lab.base import Failed, require, wait_for
 from everstep_lab.nodes import GROUP
 from everstep_lab.registry import check
 from everstep_lab.scene import Scene
@@ -165,6 +166,24 @@ def standbys_are_switched(context):
         switch(scene, scene.beta, gamma)  # they have not been told yet
         scene.settle()
         in_force(scene, "durable")
+
+
+@check("ack.other_times_on_one_node_end_no_session", 120)
+def other_times(context):
+    """`keepalive` is read on one node: what it sends is not rarer than what the other one still waits for."""
+    with Scene(context, {"data": 1 << 20}, keepalive='{ interval = "500ms", timeout = "2s" }') as scene:
+        scene.start()
+        sessions = len(told(scene.alpha, "session"))
+        scene.lab.group["keepalive"] = '{ interval = "30s", timeout = "60s" }'
+        scene.lab.write_config()
+        scene.alpha.child.signal(signal.SIGHUP)
+        wait_for("alpha has read it", lambda: told(scene.alpha, "reload", "keepalive.interval"))
+        with contextlib.suppress(Failed):
+            wait_for("an end of the session", lambda: peer_of(scene.alpha)["state"] != "connected", 5)
+        require(len(told(scene.alpha, "session")) == sessions and peer_of(scene.alpha)["state"] == "connected",
+                f"the session ended: {told(scene.alpha, 'link')}")
+        scene.beta.child.signal(signal.SIGHUP)
+        wait_for("they are the same", lambda: peer_of(scene.alpha)["why"] is None)
 
 
 @check("ack.a_switch_waits_for_no_long_way", 120)
