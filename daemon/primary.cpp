@@ -19,6 +19,17 @@ std::string story_of(const StreamPlan& plan) {
            : plan.mode == wire::StartMode::initial ? "initial sync"
                                                    : "resync: " + plan.reason;
 }
+
+// The link was cut between the end of its resync and its answer: the same resync again would put a
+// gap over steps that are in order.
+void resync_ended(GroupContext& context, Standing& standing) {
+    const std::optional<Point> end = std::exchange(standing.end_said, std::nullopt);
+    PeerRecord& record = context.record.peers[standing.peer->name()];
+    if (!end || record.compare.empty() || !has_ended_at(*standing.peer->state(), *end)) return;
+    record.compare.clear();
+    context.event("resync", standing.peer->name() + " is consistent again, as it says");
+    context.save().ignore("compared once more after the next start");
+}
 }  // namespace
 
 Primary::Primary(GroupContext& context, standby::Standby* store, PrimaryEvents events)
@@ -155,6 +166,7 @@ void Primary::begin_session(Standing& standing) {
     input.path = context_.record.timelines;
     input.tip = sealed_;
     input.backlog = &backlog_;
+    resync_ended(context_, standing);
     input.compare = context_.record.peers[peer.name()].compare;
     input.zero_origin = context_.record.zero_origin;
     const Result<StreamPlan> plan = plan_stream(input, theirs);
@@ -215,8 +227,10 @@ WallTime Primary::base_time() const {
 
 void Primary::end_session(Standing& standing) {
     const std::string& name = standing.peer->name();
-    if (standing.session && !standing.lost_order)
+    if (standing.session && !standing.lost_order) {
         standing.droppable = std::max(standing.droppable, standing.session->droppable_seq());
+        standing.end_said = standing.session->unanswered_end();
+    }
     // A first copy that was cut begins anew: it needs no frame of now.
     if (ack_.joining(name) && standing.acked.durable == Lsn()) standing.let_go = true;
     ack_.away(name);

@@ -90,6 +90,7 @@ void Primary::let_go(Standing& standing, const std::string& reason) {
     const std::uint64_t waited = backlog_.bytes_behind(standing.droppable);
     standing.let_go = true;
     standing.lost_order = true;
+    standing.end_said.reset();
     standing.backlog = BacklogState::gap;
     context_.record.peers[name].compare = reason;
     const bool known = !standing.acked.timeline.nil();  // has it answered in this run

@@ -66,6 +66,10 @@ class SendSession {
     // sync, sent (one that is cut begins anew).
     [[nodiscard]] FrameSeq droppable_seq() const;
     [[nodiscard]] Lsn sent() const { return sent_; }
+    // Of a resync whose end was said, while the standby has not answered for it.
+    [[nodiscard]] std::optional<Point> unanswered_end() const {
+        return end_said_ && end_ ? std::optional(end_->point) : std::nullopt;
+    }
     // Compares the whole volumes. busy, refused: not now. `done` once, also where the session ends.
     [[nodiscard]] Status verify(const CopyOptions& options,
                                 std::function<void(Result<VerifyResult>)> done);

@@ -31,10 +31,11 @@ struct Standing {
     std::unique_ptr<SendSession> session;
     std::unique_ptr<RemoteReads> reads;  // over the session's link
     bool copying = false;                // the session began with a first copy, which is not done
-    bool lost_order = false;  // the session is about to end: it can prove nothing any more
-    bool let_go = false;      // nothing is kept for it until its next session begins
-    FrameSeq droppable;       // it needs no frame up to here
-    wire::Ack acked;          // of its newest session
+    bool lost_order = false;        // the session is about to end: it can prove nothing any more
+    bool let_go = false;            // nothing is kept for it until its next session begins
+    FrameSeq droppable;             // it needs no frame up to here
+    std::optional<Point> end_said;  // of a resync, before its link was cut: it may have got there
+    wire::Ack acked;                // of its newest session
     BacklogState backlog = BacklogState::queue;  // as it was told last
     RateLimit rate;
     std::string differs;                        // of the configurations, as it was told last

@@ -130,6 +130,11 @@ Result<StreamPlan> plan_stream(const StreamInput& input, const wire::GroupState&
     return plan;
 }
 
+bool has_ended_at(const wire::GroupState& standby, Point end) {
+    return standby.has_history && !standby.gap_open &&
+           standby.consistent.timeline == end.timeline && standby.consistent.lsn >= end.lsn;
+}
+
 std::string differs_text(const std::string& difference) {
     return "the configurations differ since one was read again: " + difference +
            "; this session goes on, the next one is refused until they are the same";

@@ -36,6 +36,9 @@ struct Sides {
     std::string here = "here";
     std::string there = "there";
 };
+// The standby has taken the end of a resync that was said to it: what it was compared for is over.
+[[nodiscard]] bool has_ended_at(const wire::GroupState& standby, Point end);
+
 // The first difference between two canonical configurations, as "KEY: FOUND here, WANTED there";
 // empty: none.
 [[nodiscard]] std::string first_difference(

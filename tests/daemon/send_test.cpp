@@ -255,6 +255,7 @@ TEST_F(SendTest, AResyncEndsWithItsSyncStepDurable) {
     EXPECT_EQ(std::get<wire::ResyncEnd>(messages_.back()).at, (Point{timeline_, Lsn(2)}));
     EXPECT_EQ(frames_.back()->header().last_lsn, Lsn(2));
     EXPECT_EQ(sender->state(), SendSession::State::resync);
+    EXPECT_EQ(sender->unanswered_end(), (Point{timeline_, Lsn(2)}));
     push();  // goes on meanwhile
     sender->pump();
     EXPECT_EQ(frames_.back()->header().last_lsn, Lsn(3));
@@ -262,8 +263,10 @@ TEST_F(SendTest, AResyncEndsWithItsSyncStepDurable) {
     partly.consistent = false;
     ASSERT_TRUE(sender->on_control(partly).ok());
     EXPECT_EQ(sender->state(), SendSession::State::resync);
+    EXPECT_EQ(sender->unanswered_end(), (Point{timeline_, Lsn(2)}));
     ASSERT_TRUE(sender->on_control(ack(2)).ok());
     EXPECT_EQ(sender->state(), SendSession::State::streaming);
+    EXPECT_EQ(sender->unanswered_end(), std::nullopt);
 }
 
 TEST_F(SendTest, NoCopyEndsWithinABatch) {

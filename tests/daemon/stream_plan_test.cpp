@@ -76,6 +76,24 @@ TEST_F(StreamPlanTest, AnOpenGapIsBroughtBackFromTheLastConsistentStep) {
     EXPECT_EQ(plan->from, tips_[2].point);
 }
 
+TEST_F(StreamPlanTest, AResyncHasEndedWhereTheStandbyIsConsistentBehindItsEnd) {
+    const Point end = tips_[5].point;
+    EXPECT_FALSE(has_ended_at(standby_, end));  // no history
+    standby_at(tips_[4]);
+    EXPECT_FALSE(has_ended_at(standby_, end));
+    standby_at(tips_[5]);
+    EXPECT_TRUE(has_ended_at(standby_, end));
+    standby_at(tips_[8]);
+    EXPECT_TRUE(has_ended_at(standby_, end));
+    standby_.gap_open = true;
+    EXPECT_FALSE(has_ended_at(standby_, end));
+    standby_.gap_open = false;
+    standby_.consistent = tips_[2].point;  // it has the step, and the gap is not closed
+    EXPECT_FALSE(has_ended_at(standby_, end));
+    standby_.consistent = {Uuid::random(), Lsn(99)};
+    EXPECT_FALSE(has_ended_at(standby_, end));
+}
+
 TEST_F(StreamPlanTest, AFreshStandbyOfAFreshPrimaryBeginsAtZero) {
     standby_.group_id = Uuid();
     standby_.timelines.clear();
