@@ -86,7 +86,9 @@ class Group {
     void adopt_from(const std::string& from, const wire::AdminReply& told,
                     const AdminAnswer& answer);
     void adopt_as_primary(bool force, const std::string& from, const AdminAnswer& answer);
-    void adopt_as_standby(const std::string& from, const AdminAnswer& answer);
+    void adopt_as_standby(const std::string& from, const wire::AdminReply& told,
+                          const AdminAnswer& answer);
+    [[nodiscard]] std::string given_up(const wire::AdminReply& told) const;
     void pause(bool paused, const AdminAnswer& answer);
     // takeover (takeover.cpp)
     struct Takeover;

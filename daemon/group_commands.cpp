@@ -316,7 +316,7 @@ void Group::adopt_from(const std::string& from, const wire::AdminReply& told,
         answer(error_reply(Status(ErrorCode::refused, from + " does not serve group " + name() +
                                                           "; nothing was changed here")));
     } else {
-        adopt_as_standby(from, answer);
+        adopt_as_standby(from, told, answer);
     }
 }
 
@@ -336,8 +336,37 @@ void Group::adopt_as_primary(bool force, const std::string& from, const AdminAns
     });
 }
 
+// Steps that this node holds and the other one, whose status this is, has not: as far as known.
+std::string Group::given_up(const wire::AdminReply& told) const {
+    Timelines own = context_.record.timelines;
+    Point tip = context_.record.tip.point;
+    if (has_history_here() && standby_->standby()->store().has_history()) {
+        own = standby_->standby()->store().timelines();
+        tip = standby_->standby()->store().durable().point;
+    }
+    const Value& group = told.body.at("groups").as_list()->front();
+    Timelines theirs;
+    Point head;
+    if (const Value::List* list = group.at("timelines").as_list()) {
+        for (const Value& one : *list) {
+            journal::TimelineInfo& info = theirs.emplace_back();
+            const bool root = one.at("parent").is_null();
+            const bool read = Uuid::parse(one.at("timeline").text(), info.id) &&
+                              (root || Uuid::parse(one.at("parent").text(), info.parent));
+            if (!read) theirs.pop_back();
+            if (!read) continue;
+            info.branch_lsn = Lsn(one.at("from").number());
+            const auto* current = std::get_if<bool>(&one.at("current").data());
+            if (current != nullptr && *current) head.timeline = info.id;
+        }
+    }
+    head.lsn = Lsn(group.at("positions").at("captured").number());
+    return steps_not_there(path_to(own, tip.timeline), tip, theirs, head);
+}
+
 // Becomes an empty standby: the other node, which serves or will serve, copies everything here.
-void Group::adopt_as_standby(const std::string& from, const AdminAnswer& answer) {
+void Group::adopt_as_standby(const std::string& from, const wire::AdminReply& told,
+                             const AdminAnswer& answer) {
     const auto branches = standby::branch_ids(*context_.files, branches_directory(context_));
     if (!branches.ok()) return answer(error_reply(branches.status()));
     if (!branches->empty()) {
@@ -348,6 +377,7 @@ void Group::adopt_as_standby(const std::string& from, const AdminAnswer& answer)
                         branches->front(), branches->front(), context_.node))));
         return;
     }
+    const std::string lost = given_up(told);
     exports_.remove_group(name());
     if (primary_) primary_->fence();
     primary_.reset();
@@ -383,6 +413,7 @@ void Group::adopt_as_standby(const std::string& from, const AdminAnswer& answer)
         return;
     }
     context_.event("adopt", "takes the data of " + from + ": an empty standby now");
+    if (!lost.empty()) context_.event("alarm-adopt", not_there_text(lost, from));
     wire::AdminReply reply;
     reply.body = Value::map();
     reply.body.set("role", "standby");

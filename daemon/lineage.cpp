@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include <fmt/format.h>
+
 namespace everstep::daemon {
 
 namespace {
@@ -62,6 +64,21 @@ std::optional<Point> common_point(const Timelines& path, Point tip, const Timeli
         at = {one->parent, std::min(at.lsn, one->branch_lsn)};
     }
     return std::nullopt;
+}
+
+std::string steps_not_there(const Timelines& path, Point tip, const Timelines& theirs, Point head) {
+    const std::optional<Point> common = common_point(path, tip, theirs, head);
+    const Lsn first = common ? common->lsn + 1 : Lsn(1);
+    if (tip.timeline.nil() || first > tip.lsn) return {};
+    return fmt::format("steps {} to {} of timeline {}", first.value(), tip.lsn.value(),
+                       tip.timeline.hex());
+}
+
+std::string not_there_text(const std::string& steps, const std::string& node) {
+    return fmt::format(
+        "{} (as far as was recorded here) are not on {}, whose data is taken: this "
+        "node gives them up",
+        steps, node);
 }
 
 bool leads_to(const Timelines& path, Point from, Point to) {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "journal/history_types.hpp"
@@ -22,6 +23,12 @@ using Timelines = std::vector<journal::TimelineInfo>;
 // `other`'s own ancestors are in `all`. None: nothing in common.
 [[nodiscard]] std::optional<Point> common_point(const Timelines& path, Point tip,
                                                 const Timelines& all, Point other);
+// Steps up to `tip` that are not on the way to `head` of another node, whose timelines are
+// `theirs`: "steps 8 to 12 of timeline HEX"; empty: none.
+[[nodiscard]] std::string steps_not_there(const Timelines& path, Point tip, const Timelines& theirs,
+                                          Point head);
+// What an alarm says of them when that node's data is taken.
+[[nodiscard]] std::string not_there_text(const std::string& steps, const std::string& node);
 // True when `from` lies on the path and is `to` or before it; both in the path's timelines.
 [[nodiscard]] bool leads_to(const Timelines& path, Point from, Point to);
 // True when `all` holds a timeline that descends from `id` and is not on `path`.

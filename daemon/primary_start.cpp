@@ -284,6 +284,7 @@ void Primary::pull(const StartDecision& decision) {
         refuse(begun.message());
         return;
     }
+    if (!decision.alarm.empty()) context_.event("alarm-adopt", decision.alarm);
     PullOptions options;
     options.at = decision.tip.point;
     options.extents = extents;
@@ -470,6 +471,9 @@ void Primary::adopt(bool force, const std::string& from, std::function<void(Stat
     decision.peer = from;
     decision.timelines = path_to(from_wire(state.timelines), state.head.timeline);
     decision.tip = branch_tip(state);
+    const std::string lost = steps_not_there(context_.record.timelines, context_.record.tip.point,
+                                             from_wire(state.timelines), decision.tip.point);
+    if (has_record_ && !lost.empty()) decision.alarm = not_there_text(lost, from);
     if (!has_record_) context_.record.group = state.group_id;
     context_.record.restore.reset();  // all of the volumes becomes that node's
     intent_ = IntentBegin::all_marked;

@@ -38,6 +38,18 @@ TEST(Lineage, CommonPointIsTheNewestSharedOne) {
     EXPECT_EQ(common_point(path, tip, kTree, {Uuid::random(), Lsn(9)}), std::nullopt);
 }
 
+TEST(Lineage, StepsThatAnotherNodeLacksAreNamed) {
+    const Timelines path = path_to(kTree, kB);
+    const Point tip{kB, Lsn(20)};
+    const std::string behind = " to 20 of timeline " + kB.hex();
+    EXPECT_EQ(steps_not_there(path, tip, kTree, {kB, Lsn(12)}), "steps 13" + behind);
+    EXPECT_EQ(steps_not_there(path, tip, kTree, {kC, Lsn(90)}), "steps 6" + behind);
+    EXPECT_EQ(steps_not_there(path, tip, kTree, {kB, Lsn(20)}), "");
+    EXPECT_EQ(steps_not_there(path, tip, kTree, {kB, Lsn(30)}), "");
+    EXPECT_EQ(steps_not_there(path, tip, {}, {}), "steps 1" + behind);
+    EXPECT_EQ(steps_not_there({}, {}, kTree, {kB, Lsn(30)}), "");  // none are known
+}
+
 TEST(Lineage, APointLeadsToThoseBehindItOnThePath) {
     const Timelines path = path_to(kTree, kB);
     EXPECT_TRUE(leads_to(path, {kA, Lsn(7)}, {kA, Lsn(7)}));

@@ -3,7 +3,7 @@
 from checks.ack_switch import switch
 from checks.group_apply import apply
 from everstep_lab.base import require, wait_for
-from everstep_lab.nodes import Node
+from everstep_lab.nodes import GROUP, Node
 from everstep_lab.registry import check
 from everstep_lab.scene import Scene
 from everstep_lab.workload import all_succeeded
@@ -54,3 +54,27 @@ def lagging(context):
         peers = [one["node"] for one in scene.alpha.status()["peers"]]
         require(peers == ["beta", "gamma"], f"the peers are {peers}")
         gamma.thaw()
+
+
+@check("last_copies.adopt_names_what_goes", 120)
+def adopt_names(context):
+    """An old primary takes the data of the one that took over: an alarm names the steps that it alone had."""
+    with Scene(context) as scene:
+        scene.start()
+        scene.write(20)
+        scene.settle()
+        kept = scene.alpha.status()["positions"]["captured"]
+        scene.alpha.do("pause", GROUP)
+        all_succeeded(scene.write(20))
+        newest = scene.alpha.status()["positions"]["captured"]
+        timeline = scene.alpha.status()["timeline"]
+        scene.alpha.term()
+        scene.beta.one("takeover", GROUP, "--force")
+        scene.lab.wait_serving(scene.beta)
+        scene.alpha.start()
+        wait_for("alpha has stepped down", lambda: "adopt" in (scene.alpha.status()["why"] or ""), 30)
+        scene.alpha.one("adopt", GROUP, "--from", "beta")
+        told = [event["text"] for event in scene.alpha.events() if event["kind"] == "alarm-adopt"]
+        wanted = f"steps {kept + 1} to {newest} of timeline {timeline}"
+        require(len(told) == 1 and wanted in told[0], f"alpha says {told}, wanted {wanted}")
+        scene.lab.wait_caught_up(scene.beta, scene.alpha)
