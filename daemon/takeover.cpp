@@ -10,6 +10,8 @@
 //  - behind 3 its next start goes on from 4, with the timeline of the record;
 //  - when 4 fails, the record is put back; when 5 fails, the node has the role, says why it does
 //    not serve, and tries again by itself with the same timeline.
+#include <algorithm>
+
 #include <fmt/format.h>
 
 #include "daemon/group.hpp"
@@ -25,6 +27,8 @@ struct Group::Takeover {
     bool force = false;
     bool dry_run = false;
     journal::Tip branch{};
+    std::string further{};  // another standby that has more of the line
+    Lsn further_head{};     // up to here
     std::uint64_t lost_steps = 0;
     double lost_seconds = 0;
     journal::TimelineInfo timeline{};
@@ -49,6 +53,16 @@ Status try_listen(const GroupContext& context) {
         held.push_back(std::move(*listener));
     }
     return {};
+}
+
+// The newest step of that line that a standby, whose status this is, has.
+Lsn head_there(const wire::AdminReply& told, const TimelineId& line) {
+    const Value::List* groups = told.body.at("groups").as_list();
+    if (told.error != ErrorCode::ok || groups == nullptr || groups->empty()) return {};
+    const Value& group = groups->front();
+    if (group.at("role").text() != "standby" || group.at("timeline").text() != line.hex())
+        return {};
+    return Lsn(group.at("history").at("head").number());
 }
 
 // An empty timeline of this node's, of a takeover that was not finished, is used again.
@@ -114,6 +128,14 @@ void Group::ask_members(const std::shared_ptr<Takeover>& job) {
                        job->answer(error_reply(still_served_by(node)));
                        return;
                    }
+                   if (has_history_here()) {
+                       const Point own = standby_->standby()->store().durable().point;
+                       const Lsn there = head_there(told, own.timeline);
+                       if (there > std::max(own.lsn, job->further_head)) {
+                           job->further_head = there;
+                           job->further = node;
+                       }
+                   }
                    job->unasked -= 1;
                    if (job->unasked == 0) takeover_unreachable(job);
                });
@@ -152,8 +174,12 @@ void Group::takeover_unreachable(const std::shared_ptr<Takeover>& job) {
                    fmt::format(
                        "the primary cannot be reached, and there is neither lease nor fence: if it "
                        "lives, both would serve. When it is surely dead, `--force` takes over at "
-                       "step {} ({} steps known to be lost)",
-                       at.lsn.value(), job->lost_steps)));
+                       "step {} ({} steps known to be lost){}",
+                       at.lsn.value(), job->lost_steps,
+                       job->further.empty()
+                           ? ""
+                           : fmt::format("; {} has steps up to {} of this line: take over there",
+                                         job->further, job->further_head.value()))));
     }
     take_over(job);
 }
@@ -164,7 +190,7 @@ void Group::count_lost(Takeover& job, Point at) const {
     const journal::Store& store = standby_->standby()->store();
     const Timelines all = store.timelines();
     const Point head = store.durable().point;
-    const Lsn captured = std::max(standby_->primary_captured(), head.lsn);
+    const Lsn captured = std::max({standby_->primary_captured(), head.lsn, job.further_head});
     const std::optional<Point> common =
         common_point(path_to(all, head.timeline), {head.timeline, captured}, all, at);
     const Lsn kept = common ? common->lsn : store.baseline().lsn;

@@ -78,3 +78,21 @@ def adopt_names(context):
         wanted = f"steps {kept + 1} to {newest} of timeline {timeline}"
         require(len(told) == 1 and wanted in told[0], f"alpha says {told}, wanted {wanted}")
         scene.lab.wait_caught_up(scene.beta, scene.alpha)
+
+
+@check("last_copies.a_takeover_names_who_has_more", 120)
+def who_has_more(context):
+    """A takeover where less is than another standby has: the steps that would be lost are told, and who has them."""
+    with Scene(context, ack="durable", ack_standbys=1, standbys=("beta", "gamma")) as scene:
+        scene.start()
+        gamma = ahead_of_gamma(scene, Node.kill9)
+        scene.alpha.kill9()
+        gamma.start()
+        less = gamma.status()["history"]["head"]
+        newest = scene.beta.status()["history"]["head"]
+        require(newest > less, f"beta has no more than gamma: {newest}, {less}")
+        gamma.cli("takeover", GROUP).expect(3, f"{newest - less} steps", f"beta has steps up to {newest}")
+        plan = gamma.one("takeover", GROUP, "--dry-run")
+        require(plan["lost_steps"] == newest - less, f"lost are {plan['lost_steps']} steps, wanted {newest - less}")
+        refused = scene.beta.cli("takeover", GROUP).expect(3, "--force")
+        require("take over there" not in refused.err, f"beta sends its user away: {refused.err}")
