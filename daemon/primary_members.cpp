@@ -62,6 +62,9 @@ Status Primary::change_standbys() {
     const AckPolicy ack_before = ack_;
     const bool waited = ack_.waits();
     const bool begun = knows_standbys(context_.record);
+    const bool paused = std::any_of(standings_.begin(), standings_.end(), [](const auto& one) {
+        return one.second.peer->link_state() == "paused";
+    });
     const StandbyChanges changes = take_standbys(context_.record, standbys);
     ack_.set_standbys(*context_.group, standbys, waited ? released_ : Lsn());
     for (const std::string& name : changes.added) {
@@ -84,7 +87,8 @@ Status Primary::change_standbys() {
         add_standing(name);
         if (pipeline_ && context_.record.intent)
             pipeline_->add_standby(intent_bits_.size(), bit_of(name));
-        standings_[name].peer->dial_soon();
+        if (paused) standings_[name].peer->set_paused(true);
+        if (!paused) standings_[name].peer->dial_soon();
         context_.event("group", name +
                                     " is a standby now; it counts for `ack` when it has caught "
                                     "up for the first time");

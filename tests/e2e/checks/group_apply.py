@@ -175,6 +175,23 @@ def durable(context):
         require(not beta.status()["state"] == "streaming", "beta streams although it has left")
 
 
+@check("group_apply.paused", 120)
+def paused(context):
+    """One that is added to a group whose link is paused is not spoken with before it goes on."""
+    with Scene(context, {"data": 1 << 20}) as scene:
+        scene.start()
+        lab, alpha = scene.lab, scene.alpha
+        gamma = lab.add_node("gamma")
+        lab.set_members("beta", "gamma")
+        gamma.start()
+        alpha.do("pause", GROUP)
+        apply(alpha, "--yes")
+        for name in ("beta", "gamma"):
+            require(peer(alpha, name)["state"] == "paused", f"{name} is {peer(alpha, name)['state']}")
+        alpha.do("unpause", GROUP)
+        joined(alpha, "gamma")
+
+
 @check("group_apply.stall", 180)
 def stall(context):
     """`stall`, the only standby replaced by force: no write is answered that nobody keeps, until the new one does."""
