@@ -38,6 +38,12 @@ void Backlog::forget() {
 
 Status Backlog::discard_spool() {
     forget();
+    const Status emptied = empty_directory();
+    unknown_files_ = !emptied.ok();
+    return emptied;
+}
+
+Status Backlog::empty_directory() {
     EVERSTEP_TRY(files_.make_directory(options_.directory));
     const auto names = files_.list(options_.directory);
     if (!names.ok()) return names.status();
@@ -133,6 +139,8 @@ Status Backlog::room_in_spool(std::uint64_t bytes) const {
 }
 
 Status Backlog::open_file() {
+    if (unknown_files_) EVERSTEP_TRY(empty_directory());
+    unknown_files_ = false;
     if (open_ && open_->bytes < spool_file_bytes(options_.spool_bytes.value())) return {};
     Result<std::shared_ptr<SpoolFile>> made =
         make_file(fmt::format("{}/{:016x}", options_.directory, next_file_));
@@ -174,6 +182,8 @@ Status Backlog::spill_oldest() {
 }
 
 Status Backlog::store_all() {
+    if (unknown_files_) EVERSTEP_TRY(empty_directory());
+    unknown_files_ = false;
     while (spooled_ < frames_.size()) EVERSTEP_TRY(spill_oldest());
     EVERSTEP_TRY(trim_first());
     const SpoolFile* synced = nullptr;
@@ -192,20 +202,30 @@ Status Backlog::trim_first() {
     if (!made.ok()) return made.status();
     const std::shared_ptr<SpoolFile>& spool = *made;
     const std::uint64_t before = frames_.front().offset.value();
-    for (const Kept& one : frames_) {
-        if (one.file != old) break;
-        const Result<FramePtr> frame = this->frame(one.header.seq);
-        if (!frame.ok()) return frame.status();
-        EVERSTEP_TRY(
-            spool->file->write_at(ByteOffset(one.offset.value() - before), (*frame)->bytes()));
+    Status moved = copy_frames(old, *spool->file, before);
+    if (moved.ok()) moved = files_.rename(spool->path, old->path);
+    if (!moved.ok()) {  // a start would take it for frames that nobody lacks
+        files_.remove(spool->path).ignore("then every standby is compared");
+        return moved;
     }
-    EVERSTEP_TRY(files_.rename(spool->path, old->path));
     for (Kept& one : frames_) {
         if (one.file == old) one.offset = ByteOffset(one.offset.value() - before);
     }
     old->file = std::move(spool->file);
     old->bytes -= before;
     spool_bytes_ -= before;
+    return {};
+}
+
+// Of one file, into another, `before` bytes nearer to its begin.
+Status Backlog::copy_frames(const std::shared_ptr<SpoolFile>& from, io::File& to,
+                            std::uint64_t before) const {
+    for (const Kept& one : frames_) {
+        if (one.file != from) break;
+        const Result<FramePtr> frame = this->frame(one.header.seq);
+        if (!frame.ok()) return frame.status();
+        EVERSTEP_TRY(to.write_at(ByteOffset(one.offset.value() - before), (*frame)->bytes()));
+    }
     return {};
 }
 

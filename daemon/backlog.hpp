@@ -30,7 +30,8 @@ class Backlog {
     Backlog(io::FileSystem& files, BacklogOptions options);
     // Counts from the next push() on; nothing that is kept is dropped for it.
     void set_limits(ByteCount memory_bytes, ByteCount spool_bytes);
-    // Empties the spool's directory, durably: what it holds belongs to another life.
+    // Empties the spool's directory, durably: what it holds belongs to another life. An error: it
+    // is tried again before anything goes there, and until then the spool cannot be written.
     [[nodiscard]] Status discard_spool();
     // Reads what stop() stored; the frames must chain up to `tip`. corrupt names file and offset.
     [[nodiscard]] Status load_spool(const Uuid& group);
@@ -75,7 +76,10 @@ class Backlog {
     [[nodiscard]] Status room_in_spool(std::uint64_t bytes) const;
     [[nodiscard]] Result<std::shared_ptr<SpoolFile>> make_file(std::string path);
     [[nodiscard]] Status open_file();
+    [[nodiscard]] Status empty_directory();
     [[nodiscard]] Status trim_first();
+    [[nodiscard]] Status copy_frames(const std::shared_ptr<SpoolFile>& from, io::File& to,
+                                     std::uint64_t before) const;
     [[nodiscard]] Status spill_oldest();  // of those in memory
     [[nodiscard]] Status load_file(const std::string& name, const Uuid& group);
     void forget();  // as clear(), but the spool's files stay
@@ -87,6 +91,7 @@ class Backlog {
     std::deque<Kept> frames_;
     std::size_t spooled_ = 0;  // that many of the oldest lie in the spool
     std::shared_ptr<SpoolFile> open_;
+    bool unknown_files_ = false;  // the directory could not be emptied: nothing goes there before
     std::uint64_t next_file_ = 1;
     std::uint64_t bytes_ = 0;
     std::uint64_t memory_bytes_ = 0;

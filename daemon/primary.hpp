@@ -79,7 +79,7 @@ class Primary {
     void serve();
     void not_served(const Status& why);
     void served(bool new_timeline);
-    [[nodiscard]] Status load_backlog();
+    void load_backlog();
     [[nodiscard]] std::string volumes_changed();
     // sending (primary.cpp)
     void on_frame(const FramePtr& frame);

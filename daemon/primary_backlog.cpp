@@ -15,6 +15,21 @@ bool kept_for_any(const std::map<std::string, Standing>& standings) {
 }
 }  // namespace
 
+// Nobody waits for a disk that does not take the spool.
+void Primary::load_backlog() {
+    if (was_clean_ && !new_timeline_) {
+        const Status loaded = backlog_.load_spool(context_.record.group);
+        if (loaded.ok() && (backlog_.empty() || backlog_.last_seq() == sealed_.seq)) return;
+        backlog_.clear();
+        lose_order(loaded.ok() ? "the spool does not end where the primary stopped"
+                               : loaded.message());
+    }
+    const Status emptied = backlog_.discard_spool();
+    if (!emptied.ok())
+        context_.event("alarm-state", "the spool cannot be emptied: " + emptied.message() +
+                                          "; nothing goes to it before it is");
+}
+
 void Primary::drop_frames() {
     if (backlog_.empty()) return;
     FrameSeq all = backlog_.last_seq();

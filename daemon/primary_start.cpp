@@ -312,24 +312,11 @@ void Primary::pull(const StartDecision& decision) {
     puller_->begin();
 }
 
-Status Primary::load_backlog() {
-    if (!was_clean_ || new_timeline_) return backlog_.discard_spool();
-    const Status loaded = backlog_.load_spool(context_.record.group);
-    if (loaded.ok() && (backlog_.empty() || backlog_.last_seq() == sealed_.seq)) return {};
-    backlog_.clear();
-    lose_order(loaded.ok() ? "the spool does not end where the primary stopped" : loaded.message());
-    return backlog_.discard_spool();
-}
-
 void Primary::serve() {
     GroupRecord& record = context_.record;
     record.role = wire::Role::primary;
     record.refused.clear();
-    const Status loaded = load_backlog();
-    if (!loaded.ok()) {
-        not_served(loaded);
-        return;
-    }
+    load_backlog();
     // A volume that was adopted, or brought from a peer, is the known one from now on.
     const Status sampled = sample_in_use();
     if (!sampled.ok()) {

@@ -9,6 +9,35 @@
 namespace everstep::daemon {
 namespace {
 
+// Takes no new name for a file, or removes none.
+class FailingDisk final : public io::FileSystem {
+  public:
+    Result<std::unique_ptr<io::File>> open(const std::string& path,
+                                           const io::OpenOptions& options) override {
+        return disk_.open(path, options);
+    }
+    Status make_directory(const std::string& path) override { return disk_.make_directory(path); }
+    Status rename(const std::string& from, const std::string& to) override {
+        return fails_rename ? Status(ErrorCode::io, "the disk fails") : disk_.rename(from, to);
+    }
+    Status remove(const std::string& path) override {
+        return fails_remove ? Status(ErrorCode::io, "the disk fails") : disk_.remove(path);
+    }
+    Status sync_directory(const std::string& path) override { return disk_.sync_directory(path); }
+    Result<std::vector<std::string>> list(const std::string& path) const override {
+        return disk_.list(path);
+    }
+    Result<bool> exists(const std::string& path) const override { return disk_.exists(path); }
+    Result<ByteCount> free_bytes(const std::string& path) const override {
+        return disk_.free_bytes(path);
+    }
+    bool fails_rename = false;
+    bool fails_remove = false;
+
+  private:
+    power::MemoryDisk disk_;
+};
+
 class BacklogTest : public testing::Test {
   protected:
     Backlog make(std::uint64_t memory, std::uint64_t spool = 1U << 30) {
@@ -199,6 +228,44 @@ TEST_F(BacklogTest, AWriteThatFailsCostsNoFrame) {
             EXPECT_EQ((*frame)->hash(), hashes[seq - 1]);
         }
     }
+}
+
+// A stop whose disk fails: the frames are given up, and what is left of them is none at a start.
+TEST_F(BacklogTest, AStopThatCannotStoreLeavesNothing) {
+    FailingDisk disk;
+    disk.fails_rename = true;
+    const BacklogOptions options{"/spool", ByteCount(0), ByteCount(1U << 20)};
+    Backlog backlog(disk, options);
+    ASSERT_TRUE(backlog.discard_spool().ok());
+    for (int i = 0; i < 8; ++i) ASSERT_TRUE(backlog.push(maker_.next()).ok());
+    backlog.drop_through(FrameSeq(2));
+    EXPECT_FALSE(backlog.store_all().ok());
+    backlog.clear();
+    Backlog again(disk, options);
+    ASSERT_TRUE(again.load_spool(group_).ok());
+    EXPECT_TRUE(again.empty());
+}
+
+TEST_F(BacklogTest, ASpoolThatCannotBeEmptiedIsNoneUntilItIs) {
+    FailingDisk disk;
+    const BacklogOptions options{"/spool", ByteCount(0), ByteCount(1U << 20)};
+    {
+        Backlog older(disk, options);
+        ASSERT_TRUE(older.load_spool(group_).ok());
+        for (int i = 0; i < 4; ++i) ASSERT_TRUE(older.push(maker_.next()).ok());
+    }
+    disk.fails_remove = true;
+    Backlog backlog(disk, options);
+    EXPECT_FALSE(backlog.discard_spool().ok());
+    ASSERT_TRUE(backlog.push(maker_.next()).ok());  // in memory
+    EXPECT_FALSE(backlog.push(maker_.next()).ok());
+    EXPECT_FALSE(backlog.store_all().ok());
+    disk.fails_remove = false;
+    ASSERT_TRUE(backlog.store_all().ok());
+    Backlog again(disk, options);
+    ASSERT_TRUE(again.load_spool(group_).ok());
+    EXPECT_EQ(again.first_seq(), FrameSeq(5));
+    EXPECT_EQ(again.last_seq(), FrameSeq(5));
 }
 
 }  // namespace
