@@ -180,7 +180,7 @@ void Node::take_settings(const Config& read) {
     }
     for (auto& [name, group] : groups_) group->reconfigure();
     for (const std::string& key : change.restart)
-        events_.add("", "reload", key + " has changed: it needs a restart");
+        events_.add("", "reload", key + " has changed: " + what_takes(key, config_, read, name_));
     const std::set<std::string> before = removed_;
     forget_removed(change.removed);
     if (removed_ == before) return;

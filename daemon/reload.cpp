@@ -100,6 +100,30 @@ void take_group(GroupConfig& running, const GroupConfig& read, Reload& out) {
     running.compression = read.compression;
 }
 
+bool contains(const std::vector<std::string>& names, const std::string& name) {
+    return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+// A key of a group that goes with its members, or of a node that is, or becomes, one of them.
+bool goes_with_members(const std::string& key, const GroupConfig& running, const GroupConfig& read,
+                       const std::string& self) {
+    const std::string prefix = fmt::format("group.{}.", read.name);
+    if (key == prefix + "standbys" || key == prefix + "ack_standbys") return true;
+    std::vector<std::string> all = read.members();
+    for (const std::string& name : running.members())
+        if (!contains(all, name)) all.push_back(name);
+    for (const std::string& name : all) {
+        const bool stays = contains(running.members(), name) && contains(read.members(), name);
+        const bool moved = name != self && key == fmt::format("node.{}.address", name);
+        if (moved || (!stays && key == "node." + name)) return true;
+        const std::string quoted = name.find('.') == name.npos ? name : '"' + name + '"';
+        if (!stays && key.starts_with(prefix + "volume.") &&
+            key.find('.' + quoted + '.') != key.npos)
+            return true;
+    }
+    return false;
+}
+
 }  // namespace
 
 Reload take_over(Config& running, const Config& read) {
@@ -121,6 +145,16 @@ Reload take_over(Config& running, const Config& read) {
             [&](GroupConfig& one, const GroupConfig& other) { take_group(one, other, out); });
     tell(out.restart, "group.", groups);
     return out;
+}
+
+std::string what_takes(const std::string& key, const Config& running, const Config& read,
+                       const std::string& self) {
+    for (const GroupConfig& group : read.groups) {
+        const GroupConfig* const runs = running.group(group.name);
+        if (runs != nullptr && goes_with_members(key, *runs, group, self))
+            return "`everstep group apply " + group.name + "` takes it over";
+    }
+    return "it needs a restart";
 }
 
 }  // namespace everstep::daemon

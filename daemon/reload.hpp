@@ -24,4 +24,9 @@ struct Reload {
 // Takes what can be taken from `read` over into `running`, in place: nothing in it moves.
 [[nodiscard]] Reload take_over(Config& running, const Config& read);
 
+// Of a key of `Reload::restart` on node `self`: what makes it count; "it needs a restart", or the
+// command.
+[[nodiscard]] std::string what_takes(const std::string& key, const Config& running,
+                                     const Config& read, const std::string& self);
+
 }  // namespace everstep::daemon

@@ -80,7 +80,7 @@ TEST_F(ReloadTest, WhatAckAsksForAndTheLimitsOfTheLinkAreTakenOver) {
     EXPECT_TRUE(take_over(running, running).taken.empty());
 }
 
-// It counts standbys, and which ones there are needs a restart.
+// It counts standbys, and which ones there are is taken over by `group apply`.
 TEST_F(ReloadTest, AckStandbysWaitsForTheStandbysThatItIsOf) {
     const std::string gamma =
         "[[node]]\nname = \"gamma\"\naddress = \"10.0.0.3:7801\"\nstate = \"/g\"\n"
@@ -99,6 +99,21 @@ TEST_F(ReloadTest, AckStandbysWaitsForTheStandbysThatItIsOf) {
     EXPECT_NE(std::find(told.restart.begin(), told.restart.end(), "group.db.ack_standbys"),
               told.restart.end());
     EXPECT_EQ(running.group("db")->ack_standbys, 1U);
+    const std::string apply = "`everstep group apply db` takes it over";
+    for (const std::string& key : told.restart)
+        EXPECT_EQ(what_takes(key, running, config_of(text), "alpha"), apply) << key;
+}
+
+TEST_F(ReloadTest, WhatMakesAKeyCountIsSaid) {
+    const auto says = [&](const std::string& key, const std::string& self) {
+        return what_takes(key, running, running, self);
+    };
+    for (const char* key : {"tls.ca", "group.db.segment_bytes", "group.db.volume.data.size",
+                            "group.db.volume.data.beta.device", "group.other.standbys",
+                            "node.gamma", "node.beta.certificate"})
+        EXPECT_EQ(says(key, "alpha"), "it needs a restart") << key;
+    EXPECT_EQ(says("node.beta.address", "beta"), "it needs a restart");
+    EXPECT_EQ(says("node.beta.address", "alpha"), "`everstep group apply db` takes it over");
 }
 
 TEST_F(ReloadTest, CompressionIsTakenOverInPlace) {
