@@ -54,7 +54,8 @@ Result<HistoryNode> find_history_node(const Invocation& invocation) {
     if (!socket.ok()) return socket.status();
     const Result<Config> config = load_config(invocation.config);
     if (!config.ok()) return config.status();
-    return HistoryNode{*socket, config->groups, argument(invocation, "on")};
+    return HistoryNode{
+        *socket, {config->groups.begin(), config->groups.end()}, argument(invocation, "on")};
 }
 
 std::string argument(const Invocation& invocation, const std::string& key) {

@@ -70,7 +70,8 @@ struct ApplyPlan {
 [[nodiscard]] std::string section_digest(const Section& section);
 
 // Of the group of that name: primary, standbys, and where the volumes of new members lie; and the
-// nodes' sections. Settings stay, and `self` keeps its own section. Sections move in memory.
+// nodes' sections. Settings stay, and `self` keeps its own section. Sections of nodes move in
+// memory, those of groups do not: links look at them.
 void take_members(Config& running, const Config& read, const std::string& group,
                   const std::string& self);
 

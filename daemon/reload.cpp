@@ -49,21 +49,20 @@ std::vector<std::string> differences(const Keys& a, const Keys& b) {
 
 // Sections of one kind by name: `both` gets those that stand in both, of the others the name is
 // told.
-template <class Section, class Both>
-void compare(std::vector<Section>& running, const std::vector<Section>& read,
-             std::vector<std::string>& names, Both both) {
+template <class Sections, class Both>
+void compare(Sections& running, const Sections& read, std::vector<std::string>& names, Both both) {
     const auto find = [](auto& all, const std::string& name) {
         return std::find_if(all.begin(), all.end(),
-                            [&](const Section& one) { return one.name == name; });
+                            [&](const auto& one) { return one.name == name; });
     };
-    for (Section& one : running) {
+    for (auto& one : running) {
         const auto found = find(read, one.name);
         if (found == read.end())
             names.push_back(one.name);
         else
             both(one, *found);
     }
-    for (const Section& one : read)
+    for (const auto& one : read)
         if (find(running, one.name) == running.end()) names.push_back(one.name);
 }
 

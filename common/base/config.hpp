@@ -4,6 +4,7 @@
 #pragma once
 
 #include <chrono>
+#include <deque>
 #include <map>
 #include <optional>
 #include <string>
@@ -93,7 +94,7 @@ struct Config {
     std::string file;
     std::string ca;  // absolute path
     std::vector<NodeConfig> nodes;
-    std::vector<GroupConfig> groups;
+    std::deque<GroupConfig> groups;              // one more moves none of them
     std::map<std::string, std::uint32_t> lines;  // of the keys whose files are looked at
     [[nodiscard]] const NodeConfig* node(std::string_view name) const;
     [[nodiscard]] const GroupConfig* group(std::string_view name) const;

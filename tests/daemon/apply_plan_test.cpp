@@ -235,6 +235,19 @@ TEST(TakeMembers, TakesMembersAndTheirNodesAndLeavesSettings) {
     EXPECT_EQ(section_digest(group.canonical()), section_digest(read.groups[0].canonical()));
 }
 
+TEST(TakeMembers, AGroupThatIsNewHereMovesNoOther) {
+    Config running = config_of();
+    const GroupConfig* const group = running.group("db");
+    Config read = config_of();
+    for (int i = 0; i < 9; ++i) {
+        read.groups.push_back(read.groups[0]);
+        read.groups.back().name = "more-" + std::to_string(i);
+        take_members(running, read, read.groups.back().name, "alpha");
+        ASSERT_EQ(running.group("db"), group);
+    }
+    EXPECT_EQ(running.groups.size(), 10U);
+}
+
 TEST(TakeMembers, ANodeThatIsInNoFileAnyMoreGoes) {
     Config running = with_gamma(true);
     take_members(running, config_of(), "db", "alpha");
