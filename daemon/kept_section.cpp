@@ -91,7 +91,7 @@ bool take_key(GroupConfig& group, const std::string& key, const std::string& val
 
 std::string pack_section(const GroupConfig& group) {
     std::string out;
-    for (const auto& [key, value] : group.canonical()) out += key + ' ' + value + '\n';
+    for (const auto& [key, value] : group.resolved()) out += key + ' ' + value + '\n';
     return out;
 }
 

@@ -142,6 +142,17 @@ std::string compression_name(const CompressionSetting& setting) {
 }
 
 std::vector<std::pair<std::string, std::string>> GroupConfig::canonical() const {
+    GroupConfig written = *this;
+    for (VolumeConfig& volume : written.volumes) {
+        for (VolumeOnNode& on : volume.nodes) {
+            if (!on.written_device.empty()) on.device = on.written_device;
+            if (!on.written_listen.empty()) on.listen = on.written_listen;
+        }
+    }
+    return written.resolved();
+}
+
+std::vector<std::pair<std::string, std::string>> GroupConfig::resolved() const {
     std::vector<std::pair<std::string, std::string>> all = {
         {"name", name},
         {"primary", primary},

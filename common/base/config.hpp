@@ -29,6 +29,10 @@ struct VolumeOnNode {
     std::string device;   // absolute path
     std::string capture;  // "nbd" (or "kernel", refused until the module is built in)
     std::string listen;   // "unix:/path" or "tcp:HOST:PORT"; empty: not served
+    // Both as they stand in the file, so that a relative path is the same wherever the file lies;
+    // empty: as above.
+    std::string written_device{};
+    std::string written_listen{};
 };
 
 struct VolumeConfig {
@@ -86,8 +90,11 @@ struct GroupConfig {
     std::vector<VolumeConfig> volumes;
     // The nodes that take part: primary, then standbys.
     [[nodiscard]] std::vector<std::string> members() const;
-    // The section in a canonical order, "key" and "value", for the handshake's comparison.
+    // The section in a canonical order, "key" and "value", for the handshake's comparison; paths as
+    // they were written.
     [[nodiscard]] std::vector<std::pair<std::string, std::string>> canonical() const;
+    // The same with absolute paths.
+    [[nodiscard]] std::vector<std::pair<std::string, std::string>> resolved() const;
 };
 
 struct Config {

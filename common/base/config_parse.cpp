@@ -308,7 +308,7 @@ void ConfigParser::read_volume_nodes(ConfigTable& table, const GroupConfig& grou
 VolumeOnNode ConfigParser::read_volume_on(ConfigTable& table, const std::string& node) {
     VolumeOnNode on;
     on.node = node;
-    on.device = table.file_path("device");
+    on.device = table.file_path("device", &on.written_device);
     const ConfigItem* capture = table.require("capture", "\"nbd\"");
     if (capture != nullptr && capture->text == "kernel") {
         table.refuse(*capture, "capture", shown(*capture),
@@ -318,7 +318,7 @@ VolumeOnNode ConfigParser::read_volume_on(ConfigTable& table, const std::string&
         table.refuse(*capture, "capture", shown(*capture), "\"nbd\"");
     }
     on.capture = "nbd";
-    on.listen = table.listen("listen");
+    on.listen = table.listen("listen", &on.written_listen);
     table.finish("only device, capture, listen");
     if (!reading_.status.ok()) return on;
     claim(table, "device", node, "device " + on.device);

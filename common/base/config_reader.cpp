@@ -43,10 +43,14 @@ bool valid_path(std::string_view path) {
                         [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
 }
 
-std::string absolute_path(std::string_view path, const std::string& directory) {
-    std::string normal = (std::filesystem::path(directory) / path).lexically_normal().string();
+std::string normal_path(const std::filesystem::path& path) {
+    std::string normal = path.lexically_normal().string();
     while (normal.size() > 1 && normal.back() == '/') normal.pop_back();
     return normal;
+}
+
+std::string absolute_path(std::string_view path, const std::string& directory) {
+    return normal_path(std::filesystem::path(directory) / path);
 }
 
 }  // namespace
@@ -132,11 +136,12 @@ std::string ConfigTable::name(std::string_view key) {
     return item->text;
 }
 
-std::string ConfigTable::file_path(std::string_view key) {
+std::string ConfigTable::file_path(std::string_view key, std::string* written) {
     constexpr std::string_view kWanted = "a path";
     const ConfigItem* item = nullptr;
     if (!text(key, true, kWanted, item)) return {};
     if (!valid_path(item->text)) refuse(*item, key, shown(*item), kWanted);
+    if (written != nullptr) *written = normal_path(item->text);
     return absolute_path(item->text, reading_.directory);
 }
 
@@ -148,7 +153,7 @@ std::string ConfigTable::address(std::string_view key, bool required) {
     return item->text;
 }
 
-std::string ConfigTable::listen(std::string_view key) {
+std::string ConfigTable::listen(std::string_view key, std::string* written) {
     constexpr std::string_view kWanted =
         "\"unix:PATH\" or \"tcp:HOST:PORT\" (a node that may be promoted serves by NBD)";
     const ConfigItem* item = nullptr;
@@ -159,6 +164,8 @@ std::string ConfigTable::listen(std::string_view key) {
         refuse(*item, key, shown(*item), kWanted);
         return {};
     }
+    if (written != nullptr)
+        *written = fmt::format("{}{}", kUnix, normal_path(value.substr(kUnix.size())));
     const std::string path = absolute_path(value.substr(kUnix.size()), reading_.directory);
     if (path.size() > kSocketPathBytesMax) {
         refuse(*item, key, fmt::format("a socket path of {} bytes ({})", path.size(), path),

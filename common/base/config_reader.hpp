@@ -43,10 +43,12 @@ class ConfigTable {
     // As find(), but a missing key is refused.
     [[nodiscard]] const ConfigItem* require(std::string_view key, std::string_view wanted);
 
-    [[nodiscard]] std::string name(std::string_view key);       // required; [A-Za-z0-9_.-]{1,64}
-    [[nodiscard]] std::string file_path(std::string_view key);  // required; absolute and normal
+    [[nodiscard]] std::string name(std::string_view key);  // required; [A-Za-z0-9_.-]{1,64}
+    // Required; absolute and normal. `written`: normal, and relative where it is in the file.
+    [[nodiscard]] std::string file_path(std::string_view key, std::string* written = nullptr);
     [[nodiscard]] std::string address(std::string_view key, bool required);  // HOST:PORT
-    [[nodiscard]] std::string listen(std::string_view key);  // required; unix:PATH or tcp:HOST:PORT
+    // The same; unix:PATH or tcp:HOST:PORT.
+    [[nodiscard]] std::string listen(std::string_view key, std::string* written = nullptr);
     // One of `words` (its place in the list); `otherwise` where the key is missing.
     [[nodiscard]] std::size_t word(std::string_view key, const std::vector<std::string_view>& words,
                                    std::size_t otherwise);

@@ -169,19 +169,23 @@ TEST(Config, CanonicalFormHasEverySettingSorted) {
         {"volume.data.alpha.device", "/dev/vg0/db"},
         {"volume.data.alpha.capture", "nbd"},
         {"volume.data.alpha.listen", "tcp:127.0.0.1:10809"},
-        {"volume.data.beta.device", "/etc/everstep/db.img"},
+        {"volume.data.beta.device", "db.img"},
         {"volume.data.beta.capture", "nbd"},
-        {"volume.data.beta.listen", "unix:/etc/everstep/run/db.sock"},
+        {"volume.data.beta.listen", "unix:run/db.sock"},
         {"volume.wal.index", "1"},
         {"volume.wal.size", ""},
         {"volume.wal.alpha.device", "/dev/vg0/wal"},
         {"volume.wal.alpha.capture", "nbd"},
         {"volume.wal.alpha.listen", "tcp:[::1]:10810"},
-        {"volume.wal.beta.device", "/etc/everstep/wal.img"},
+        {"volume.wal.beta.device", "wal.img"},
         {"volume.wal.beta.capture", "nbd"},
-        {"volume.wal.beta.listen", "unix:/etc/everstep/run/wal.sock"},
+        {"volume.wal.beta.listen", "unix:run/wal.sock"},
     };
     EXPECT_EQ(map, wanted);
+    const auto resolved = good().groups.at(0).resolved();
+    const std::map<std::string, std::string> absolute(resolved.begin(), resolved.end());
+    EXPECT_EQ(absolute.at("volume.data.beta.device"), "/etc/everstep/db.img");
+    EXPECT_EQ(absolute.at("volume.wal.beta.listen"), "unix:/etc/everstep/run/wal.sock");
 }
 
 TEST(Config, AResyncIsLimitedByAShareOrByBytes) {
@@ -202,6 +206,13 @@ TEST(Config, SpellingDoesNotChangeTheCanonicalForm) {
     EXPECT_EQ(good(text).groups.at(0).canonical(), good().groups.at(0).canonical());
     const std::string changed = replaced(test::kGoodConfig, "10GiB", "11GiB");
     EXPECT_NE(good(changed).groups.at(0).canonical(), good().groups.at(0).canonical());
+}
+
+TEST(Config, WhereTheFileLiesDoesNotChangeTheCanonicalForm) {
+    const auto there = parse_config(test::kGoodConfig, "/srv/other/everstep.toml");
+    ASSERT_TRUE(there.ok()) << there.status().message();
+    EXPECT_EQ(there->groups.at(0).canonical(), good().groups.at(0).canonical());
+    EXPECT_EQ(there->groups.at(0).volumes.at(1).on("beta")->device, "/srv/other/wal.img");
 }
 
 class ConfigOnDisk : public testing::Test {

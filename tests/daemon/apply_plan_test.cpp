@@ -183,7 +183,7 @@ TEST_F(ApplyPlanTest, FilesThatDifferAreNamedByTheFirstKeyAndBothNodes) {
     };
     const ApplyPlan differ = plan(config_of());
     ASSERT_EQ(refused(differ), "volume.wal.beta.device; ");
-    EXPECT_NE(differ.refused[0].text.find("'/etc/everstep/wal.img' in the file on alpha, "
+    EXPECT_NE(differ.refused[0].text.find("'wal.img' in the file on alpha, "
                                           "'/elsewhere' in that on beta"),
               std::string::npos)
         << differ.refused[0].text;
