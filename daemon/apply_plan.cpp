@@ -124,11 +124,13 @@ class Planner {
     }
 
     void absent(const ApplyMember& one) {
+        const std::string named = "node " + one.node + ": ";
+        const bool twice = one.silent.starts_with(named);
         plan_.steps.push_back({"absent",
                                one.node,
                                fmt::format("does not answer ({}): it takes this up when it starts "
                                            "with the new file",
-                                           one.silent),
+                                           one.silent.substr(twice ? named.size() : 0)),
                                {}});
     }
 

@@ -24,7 +24,8 @@ struct Node::Apply {
     std::size_t unanswered = 0;
     ApplyPlan plan{};
     Value told{};  // the answer's body
-    Status failed{};
+    ErrorCode failed = ErrorCode::ok;
+    std::string undone{};  // "NODE: why", of each that could not
 };
 
 namespace {
@@ -262,8 +263,11 @@ void Node::tell_members(const std::shared_ptr<Apply>& job) {
         job->told.set("done", true);
         if (job->plan.changes())
             events_.add(job->group, "group", "the file's members are taken over");
-        if (job->failed.ok()) return job->answer({ErrorCode::ok, "", job->told, false});
-        job->answer(error_reply(job->failed));
+        if (job->failed == ErrorCode::ok) return job->answer({ErrorCode::ok, "", job->told, false});
+        job->answer(error_reply(
+            Status(job->failed, fmt::format("done here, but not on {}; run it again when that is "
+                                            "put right",
+                                            job->undone))));
     };
     for (const ApplyMember& member : job->members) {
         if (!member.silent.empty()) continue;
@@ -278,11 +282,11 @@ void Node::tell_members(const std::shared_ptr<Apply>& job) {
         relay_->ask({member.node, job->addresses.at(member.node)}, request,
                     [job, name = member.node, one_less](const wire::AdminReply& told) {
                         if (told.more) return;
-                        if (told.error != ErrorCode::ok)
-                            job->failed = Status(told.error,
-                                                 fmt::format("done here, but not on {}: {}; run it "
-                                                             "again when that is put right",
-                                                             name, told.message));
+                        if (told.error != ErrorCode::ok) {
+                            job->failed = told.error;
+                            job->undone += fmt::format("{}{}: {}", job->undone.empty() ? "" : "; ",
+                                                       name, told.message);
+                        }
                         one_less();
                     });
     }

@@ -51,8 +51,7 @@ void RelayClient::connected(const std::shared_ptr<Job>& job, Result<net::StreamP
     if (job->ended) return;
     if (!stream.ok()) {
         end(job, {ErrorCode::unreachable,
-                  "node " + job->target.node + " (" + job->target.address +
-                      "): " + stream.status().message(),
+                  "node " + job->target.node + ": " + stream.status().message(),
                   {},
                   false});
         return;

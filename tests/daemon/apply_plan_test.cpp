@@ -208,6 +208,16 @@ TEST_F(ApplyPlanTest, InARestoreNothingIsChanged) {
     EXPECT_EQ(refused(plan(config_of())), "");
 }
 
+TEST_F(ApplyPlanTest, WhoIsAwayIsNamedOnce) {
+    change = [](ApplyInput& in) {
+        for (ApplyMember& one : in.members) one.silent = "node " + one.node + ": 1.2.3.4:5: no";
+    };
+    for (const ApplyStep& step : plan(with_gamma(true)).steps) {
+        if (step.kind != "absent") continue;
+        EXPECT_TRUE(step.text.starts_with("does not answer (1.2.3.4")) << step.text;
+    }
+}
+
 TEST_F(ApplyPlanTest, AnotherPlanHasAnotherDigest) {
     const Config wanted = with_gamma(true);
     const std::string one = plan_digest(plan(wanted), *wanted.group("db"));
