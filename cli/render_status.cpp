@@ -57,7 +57,7 @@ std::string lag_text(const Value& group) {
     const Value* furthest = nullptr;
     if (const Value::List* const peers = group.at("peers").as_list()) {
         for (const Value& peer : *peers) {
-            if (peer.at("lag_steps").is_null()) continue;
+            if (peer.at("lag_steps").is_null() || is_true(peer.at("joining"))) continue;
             if (furthest == nullptr ||
                 peer.at("lag_steps").number() > furthest->at("lag_steps").number()) {
                 furthest = &peer;
@@ -134,10 +134,10 @@ std::string peer_text(const Value& peer) {
         block += field("", "not counted by ack since step " + or_dash(peer.at("behind_since")));
     }
     if (peer.at("backlog").text() == "spool") block += field("", "what waits for it is spooled");
-    if (peer.at("backlog").text() == "gap")
+    if (peer.at("backlog").text() == "gap" && !is_true(peer.at("joining")))
         block += field("", printable("order was lost: " + peer.at("compare").text()));
     if (const Value& bytes = peer.at("may_differ_bytes"); !bytes.is_null())
-        block += field("", "up to " + bytes_text(bytes.number()) + " may differ");
+        block += field("", "after a crash up to " + bytes_text(bytes.number()) + " are compared");
     return block;
 }
 

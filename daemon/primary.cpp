@@ -256,7 +256,8 @@ void Primary::session_moved(Standing& standing) {
     std::string& compare = context_.record.peers[name].compare;
     if (whole && !compare.empty() && !standing.lost_order) {
         compare.clear();
-        context_.event("resync", name + " is consistent again" + copy_story(session));
+        if (!standing.copying)
+            context_.event("resync", name + " is consistent again" + copy_story(session));
         context_.save().ignore("compared once more after the next start");
     }
     if (whole && std::exchange(standing.copying, false))

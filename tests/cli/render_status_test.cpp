@@ -70,9 +70,23 @@ db: primary, serving
                received 1204, durable 1203, applied 1200; behind by 1 step, 16.0 KiB, 0.012 s
                not counted by ack since step 1100
                order was lost: the backlog is full
-               up to 12.0 MiB may differ
+               after a crash up to 12.0 MiB are compared
   volume data  10.0 GiB, /dev/vg0/db, nbd, nbd+unix:///data?socket=/run/db.sock
 )");
+}
+
+TEST(StatusText, OneThatJoinsHasLostNothingAndIsNoLag) {
+    Value group = primary_group();
+    Value peers = *group.at("peers").as_list();
+    Value joins = peers.as_list()->front();
+    joins.set("node", "gamma").set("joining", true).set("lag_steps", 9999);
+    peers.push(joins);
+    group.set("peers", peers);
+    const std::string text = status_text(body_of(group));
+    EXPECT_NE(text.find("  lag          1 step, 16.0 KiB"), std::string::npos) << text;
+    const std::string its = text.substr(text.find("peer gamma"));
+    EXPECT_NE(its.find("joins: counted by ack when"), std::string::npos) << its;
+    EXPECT_EQ(its.find("order was lost"), std::string::npos) << its;
 }
 
 TEST(StatusText, CompressionIsShownWhereItIsOn) {
