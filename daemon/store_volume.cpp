@@ -1,12 +1,15 @@
 #include "daemon/store_volume.hpp"
 
+#include <algorithm>
+
 #include "standby/export_device.hpp"
 
 namespace everstep::daemon {
 
 namespace {
 constexpr std::size_t kReaderThreads = 2;
-}
+constexpr std::size_t kStatusExtentsMax = 4096;
+}  // namespace
 
 Status StoreVolume::start() {
     auto readers = net::WorkerPool::make(kReaderThreads);
@@ -92,8 +95,35 @@ void StoreVolume::detach() {
 Status StoreVolume::read_now(ByteOffset offset, MutableBytes to) {
     capture_.seal();
     journal_.wait_appended();
-    const journal::Store& store = journal_.history().store();
-    return store.read(store.view_at_tip(), journal_.history().replica(), place_.index, offset, to);
+    return read_beside(offset, to, false);
+}
+
+// At the newest step that can be read.
+Status StoreVolume::read_beside(ByteOffset offset, MutableBytes to, bool /*direct*/) const {
+    const standby::HistorySource& history = journal_.history();
+    const journal::Store& store = history.store();
+    return store.read(store.view_at_tip(), history.replica(), place_.index, offset, to);
+}
+
+Result<std::vector<io::DataExtent>> StoreVolume::holes_now(ByteOffset offset,
+                                                           ByteCount length) const {
+    journal_.wait_appended();
+    const standby::HistorySource& history = journal_.history();
+    const journal::View tip = history.store().view_at_tip();
+    std::vector<io::DataExtent> found;
+    const ByteOffset end = offset + length.value();
+    while (offset < end) {
+        const ByteCount left(end.value() - offset.value());
+        const auto extents = history.store().block_status(tip, history.replica(), place_.index,
+                                                          offset, left, kStatusExtentsMax);
+        if (!extents.ok()) return extents.status();
+        for (const BlockExtent& one : *extents) {
+            const ByteCount part(std::min(one.length, end.value() - offset.value()));
+            found.push_back({offset, part, one.zero});
+            offset = offset + part.value();
+        }
+    }
+    return found;
 }
 
 }  // namespace everstep::daemon

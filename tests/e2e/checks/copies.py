@@ -166,3 +166,32 @@ def more_is_allowed(context):
             reload(node, "max_resync")
         lab.wait_caught_up()
         require(read_file(lab.beta.device()) == read_file(lab.alpha.device()), "the pair is not equal")
+
+
+@check("copies.holes_of_a_promoted_node", 120)
+def holes_of_a_promoted_node(context):
+    """A node that serves through its store knows what of its volumes is a hole: it is not compared block by block."""
+    size = 1024 * MIB  # two minutes at that rate
+    with contextlib.closing(Lab(context.directory, {"data": size}, standbys=("beta", "gamma"), sync_rate="8MiB")) as lab:
+        gamma = lab.nodes["gamma"]
+        lab.start()
+        gamma.kill9()
+        shutil.rmtree(gamma.state)
+        os.remove(gamma.device())
+        client = connect(lab.alpha.uri())
+        for at in (0, 300 * MIB, size - MIB):
+            client.pwrite(os.urandom(MIB), at)
+        client.shutdown()
+        lab.wait_caught_up()
+        lab.alpha.kill9()
+        lab.beta.one("takeover", GROUP, "--force")
+        lab.wait_serving(lab.beta)
+        client = connect(lab.beta.uri())
+        client.pwrite(os.urandom(MIB), 600 * MIB + 512)
+        client.trim(MIB // 2, 300 * MIB)
+        gamma.start()
+        lab.wait_streaming(gamma, 60)
+        client.pwrite(os.urandom(BLOCK), 900 * MIB)
+        lab.wait_caught_up(lab.beta, gamma)
+        client.shutdown()
+        require(read_file(gamma.device()) == read_device(lab.beta.uri()), "gamma is not equal")
