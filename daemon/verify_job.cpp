@@ -9,6 +9,7 @@ namespace everstep::daemon {
 namespace {
 
 constexpr std::chrono::milliseconds kProgressEvery{500};
+constexpr std::chrono::seconds kLinkWait{10};  // the command waits so long for a standby's return
 
 void sort_and_merge(std::vector<journal::GapExtent>& extents) {
     const auto place = [](const journal::GapExtent& one) {
@@ -99,7 +100,7 @@ Value VerifyJob::result_of(const std::string& standby, const VerifyResult& found
 }
 
 void VerifyJob::repair(const std::string& standby, const VerifyResult& found, Value result) {
-    repairs_[standby] = {found.extents, std::move(result)};
+    repairs_[standby] = {found.extents, std::move(result), context_.clock->boot()};
     context_.record.peers[standby].compare = "verify found a difference";
     context_.save().ignore("then the next verify finds it again");
     access_.resync(standby, "what differs is repaired");
@@ -122,15 +123,26 @@ void VerifyJob::tick() {
 // A standby that is consistent again has what differed.
 void VerifyJob::look_at_repairs() {
     for (auto at = repairs_.begin(); at != repairs_.end();) {
-        const auto& [name, what] = *at;
+        auto& [name, what] = *at;
         if (!context_.record.peers[name].compare.empty()) {
+            wait_for_link(name, what);
             ++at;
             continue;
         }
-        if (command_) results_[name] = Value(what.result).set("repaired", true);
+        if (!what.told) results_[name] = Value(what.result).set("repaired", true);
         at = repairs_.erase(at);
         end_if_done();
     }
+}
+
+// Whoever waits for the command hears that it is not repaired; it will be when the link is back.
+void VerifyJob::wait_for_link(const std::string& standby, Repair& repair) {
+    const std::chrono::nanoseconds now = context_.clock->boot();
+    if (access_.session(standby) != nullptr) repair.linked_at = now;
+    if (repair.told || now - repair.linked_at < kLinkWait) return;
+    repair.told = true;
+    results_[standby] = repair.result;
+    end_if_done();
 }
 
 void VerifyJob::tell_progress() {

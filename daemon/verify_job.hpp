@@ -3,8 +3,8 @@
 // own).
 //
 // Thread: the node's loop. Repairs go on when nobody waits for the command any more, until the
-// standby is consistent again; a restart of the primary before that leaves what differs, for the
-// next verify to find.
+// standby is consistent again, and the command does not wait for one whose link is gone; a restart
+// of the primary before that leaves what differs, for the next verify to find.
 #pragma once
 
 #include <functional>
@@ -47,11 +47,14 @@ class VerifyJob {
     struct Repair {
         std::vector<journal::GapExtent> extents;
         Value result;
+        std::chrono::nanoseconds linked_at{0};  // the standby was connected last
+        bool told = false;                      // the command does not wait for it any more
     };
     void compared(const std::string& standby, const Result<VerifyResult>& done);
     [[nodiscard]] Value result_of(const std::string& standby, const VerifyResult& found) const;
     void repair(const std::string& standby, const VerifyResult& found, Value result);
     void look_at_repairs();
+    void wait_for_link(const std::string& standby, Repair& repair);
     void tell_progress();
     void end_if_done();
 

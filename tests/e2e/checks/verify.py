@@ -1,5 +1,6 @@
 """`everstep verify`: standbys compared with the primary while both run, and brought what differs."""
 
+import contextlib
 import os
 from concurrent.futures import ThreadPoolExecutor, as_completed
 
@@ -108,3 +109,29 @@ def without_the_standby(context):
         raise
     finally:
         lab.close()
+
+
+@check("verify.repair_of_a_standby_that_goes", 180)
+def repair_of_a_standby_that_goes(context):
+    """The command ends when the link stays away, another may run, and the repair is done when the standby is back."""
+    size = 16 * MIB
+    with contextlib.closing(Lab(context.directory, {"data": size}, sync_rate="4MiB")) as lab:
+        lab.start()
+        client = connect(lab.alpha.uri())
+        for at in range(0, size, MIB):
+            client.pwrite(os.urandom(MIB), at)
+        client.shutdown()
+        lab.wait_caught_up()
+        spoil(lab.beta, range(0, size, BLOCK))  # the repair takes four seconds
+        with ThreadPoolExecutor() as others:
+            running = others.submit(lab.alpha.cli, "verify", GROUP, "--repair")
+            wait_for("the difference is found", lambda: any(one["kind"] == "alarm-verify" for one in lab.alpha.events()),
+                     60, every=0.01)
+            lab.beta.kill9()
+            answer = running.result()
+        answer.expect(1, "beta", "differs from the primary")
+        lab.alpha.cli("verify", GROUP).expect(1, "beta was not compared", "not connected")
+        lab.beta.start()
+        lab.wait_streaming()
+        lab.wait_caught_up()
+        require(result_of(lab.alpha.cli("verify", GROUP).expect(0))["differing_bytes"] == 0, "not repaired")
