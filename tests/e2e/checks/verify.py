@@ -1,12 +1,11 @@
 """`everstep verify`: standbys compared with the primary while both run, and brought what differs."""
 
-import contextlib
 import os
 from concurrent.futures import ThreadPoolExecutor, as_completed
 
 from everstep_lab.base import require, wait_for
 from everstep_lab.nbdio import connect, raw_images
-from everstep_lab.nodes import GROUP, Lab
+from everstep_lab.nodes import GROUP
 from everstep_lab.registry import check
 from everstep_lab.scene import Scene
 from everstep_lab.workload import all_succeeded
@@ -25,8 +24,21 @@ def spoil(node, places):
         os.fsync(file.fileno())
 
 
+def fill(scene, size):
+    """Noise in each MiB; returns the head."""
+    client = connect(scene.alpha.uri())
+    for at in range(0, size, MIB):
+        client.pwrite(os.urandom(MIB), at)
+    client.shutdown()
+    return scene.lab.wait_caught_up()
+
+
 def result_of(answer):
     return answer.json()[-1]["standbys"][0]
+
+
+def alarms(node):
+    return [one for one in node.events() if one["kind"] == "alarm-verify"]
 
 
 @check("verify.equal_while_written", 180)
@@ -49,89 +61,70 @@ def equal_while_written(context):
 def finds_and_repairs(context):
     """What differs is named, brought, and stands in the history as a gap; a step before it stays a point."""
     size = 16 * MIB
-    lab = Lab(context.directory, {"data": size})
-    try:
+    with Scene(context, {"data": size}) as scene:
+        lab, alpha, beta = scene.lab, scene.alpha, scene.beta
         lab.start()
-        client = connect(lab.alpha.uri())
-        for at in range(0, size, MIB):
-            client.pwrite(os.urandom(MIB), at)
-        head = lab.wait_caught_up()
+        head = fill(scene, size)
+        client = connect(alpha.uri())
         places = [3 * MIB + BLOCK, 3 * MIB + 2 * BLOCK, 9 * MIB]
-        spoil(lab.beta, places)
-        answer = lab.alpha.cli("verify", GROUP)
+        spoil(beta, places)
+        answer = alpha.cli("verify", GROUP)
         answer.expect(1, "beta", "differs from the primary", "--repair")
         found = result_of(answer)
         require(found["differing_bytes"] == 3 * BLOCK, f"verify says {found}")
         wanted = [(3 * MIB + BLOCK, 2 * BLOCK), (9 * MIB, BLOCK)]
         require([(one["offset"], one["length"]) for one in found["extents"]] == wanted, f"verify says {found}")
-        require(any(one["kind"] == "alarm-verify" for one in lab.alpha.events()), "no alarm")
+        require(alarms(alpha), "no alarm")
         client.pwrite(b"x" * BLOCK, 12 * MIB)
-        repaired = result_of(lab.alpha.cli("verify", GROUP, "--repair").expect(0))
+        repaired = result_of(alpha.cli("verify", GROUP, "--repair").expect(0))
         require(repaired["repaired"] and repaired["differing_bytes"] == 3 * BLOCK, f"verify says {repaired}")
         lab.wait_streaming()
         lab.wait_caught_up()
-        require(raw_images(lab.beta) == raw_images(lab.alpha), "the pair is not equal after the repair")
-        require(lab.beta.status()["history"]["gaps"] == 1, "a repair is one gap")
-        lab.beta.do("rewind", GROUP, f"step:{head}")  # a step before the repair is still a point
-        lab.beta.do("resume", GROUP)
-        require(result_of(lab.alpha.cli("verify", GROUP).expect(0))["differing_bytes"] == 0, "not repaired")
+        require(raw_images(beta) == raw_images(alpha), "the pair is not equal after the repair")
+        require(beta.status()["history"]["gaps"] == 1, "a repair is one gap")
+        beta.do("rewind", GROUP, f"step:{head}")  # a step before the repair is still a point
+        beta.do("resume", GROUP)
+        require(result_of(alpha.cli("verify", GROUP).expect(0))["differing_bytes"] == 0, "not repaired")
         client.shutdown()
-    except BaseException:
-        lab.say_logs()
-        raise
-    finally:
-        lab.close()
 
 
 @check("verify.without_the_standby", 120)
 def without_the_standby(context):
     """A standby that cannot be compared is no success; nor is one that goes in the middle."""
-    lab = Lab(context.directory, {"data": 64 * MIB}, sync_rate="8MiB")
-    try:
+    with Scene(context, {"data": 64 * MIB}, sync_rate="8MiB") as scene:
+        lab, alpha, beta = scene.lab, scene.alpha, scene.beta
         lab.start()
-        client = connect(lab.alpha.uri())
-        client.pwrite(os.urandom(MIB), 0)
-        client.shutdown()
-        lab.wait_caught_up()
-        lab.alpha.cli("verify", GROUP, "--standby", "gamma").expect(2, "gamma")
+        fill(scene, MIB)
+        alpha.cli("verify", GROUP, "--standby", "gamma").expect(2, "gamma")
         with ThreadPoolExecutor() as others:
-            running = [others.submit(lab.alpha.cli, "verify", GROUP) for _ in range(2)]
+            running = [others.submit(alpha.cli, "verify", GROUP) for _ in range(2)]
             first = next(as_completed(running))
             first.result().expect(1, "runs already")
-            lab.beta.kill9()
+            beta.kill9()
             running[first is running[0]].result().expect(1, "beta", "not compared")
-        wait_for("the loss is seen", lambda: lab.alpha.status()["peers"][0]["state"] != "connected", 30)
-        lab.alpha.cli("verify", GROUP).expect(1, "beta was not compared", "not connected")
-        lab.beta.start()
+        wait_for("the loss is seen", lambda: alpha.status()["peers"][0]["state"] != "connected", 30)
+        alpha.cli("verify", GROUP).expect(1, "beta was not compared", "not connected")
+        beta.start()
         lab.wait_streaming()
-    except BaseException:
-        lab.say_logs()
-        raise
-    finally:
-        lab.close()
 
 
 @check("verify.repair_of_a_standby_that_goes", 180)
 def repair_of_a_standby_that_goes(context):
     """The command ends when the link stays away, another may run, and the repair is done when the standby is back."""
     size = 16 * MIB
-    with contextlib.closing(Lab(context.directory, {"data": size}, sync_rate="4MiB")) as lab:
+    with Scene(context, {"data": size}, sync_rate="4MiB") as scene:
+        lab, alpha, beta = scene.lab, scene.alpha, scene.beta
         lab.start()
-        client = connect(lab.alpha.uri())
-        for at in range(0, size, MIB):
-            client.pwrite(os.urandom(MIB), at)
-        client.shutdown()
-        lab.wait_caught_up()
-        spoil(lab.beta, range(0, size, BLOCK))  # the repair takes four seconds
+        fill(scene, size)
+        spoil(beta, range(0, size, BLOCK))  # the repair takes four seconds
         with ThreadPoolExecutor() as others:
-            running = others.submit(lab.alpha.cli, "verify", GROUP, "--repair")
-            wait_for("the difference is found", lambda: any(one["kind"] == "alarm-verify" for one in lab.alpha.events()),
-                     60, every=0.01)
-            lab.beta.kill9()
+            running = others.submit(alpha.cli, "verify", GROUP, "--repair")
+            wait_for("the difference is found", lambda: alarms(alpha), 60, every=0.01)
+            beta.kill9()
             answer = running.result()
         answer.expect(1, "beta", "differs from the primary")
-        lab.alpha.cli("verify", GROUP).expect(1, "beta was not compared", "not connected")
-        lab.beta.start()
+        alpha.cli("verify", GROUP).expect(1, "beta was not compared", "not connected")
+        beta.start()
         lab.wait_streaming()
         lab.wait_caught_up()
-        require(result_of(lab.alpha.cli("verify", GROUP).expect(0))["differing_bytes"] == 0, "not repaired")
+        require(result_of(alpha.cli("verify", GROUP).expect(0))["differing_bytes"] == 0, "not repaired")
