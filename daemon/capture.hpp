@@ -27,6 +27,8 @@ struct CaptureOptions {
     std::shared_ptr<CompressionControl> compression{};  // none: frames are not compressed
 };
 
+inline constexpr std::size_t kHolesExtentsMax = 1024;  // looked for at once
+
 // What a request gets that was under way when its volume stopped serving.
 [[nodiscard]] inline Status serving_ended() {
     return Status(ErrorCode::closed, "the volume is not served any more");
@@ -44,10 +46,11 @@ class CapturedVolume : public BlockDevice {
     [[nodiscard]] virtual Status read_beside(ByteOffset, MutableBytes, bool /*direct*/) const {
         return {ErrorCode::internal, "not to be read beside the capture"};
     }
-    // Data and holes of a range as of the newest LSN; one extent of data where that is not known.
-    // Capture thread.
-    [[nodiscard]] virtual Result<std::vector<io::DataExtent>> holes_now(ByteOffset offset,
-                                                                        ByteCount length) const {
+    // Data and holes of a range, in order from its begin, as of the newest LSN or later; one extent
+    // of data where that is not known. At most about kHolesExtentsMax: those behind are asked for
+    // anew. As read_beside().
+    [[nodiscard]] virtual Result<std::vector<io::DataExtent>> holes(ByteOffset offset,
+                                                                    ByteCount length) const {
         return std::vector<io::DataExtent>{{offset, length, false}};
     }
     // Tries again what failed; ships what could be read as a `reread` write.

@@ -64,9 +64,7 @@ std::optional<ResyncExtent> Copy::next_window() {
     if (extent_ == options_.extents.size()) return std::nullopt;
     const journal::GapExtent& extent = options_.extents[extent_];
     const std::uint64_t length = std::min(kHolesBytes, extent.length.value() - offset_);
-    const ResyncExtent window{extent.volume, extent.offset + offset_, ByteCount(length)};
-    offset_ += length;
-    return window;
+    return ResyncExtent{extent.volume, extent.offset + offset_, ByteCount(length)};
 }
 
 void Copy::look_for_holes() {
@@ -74,15 +72,16 @@ void Copy::look_for_holes() {
         return;
     const auto window = next_window();
     if (!window) return;
-    looking_ = true;
+    looking_ = actions_.newest();
     actions_.find_holes(*window, [alive = alive_](const Result<FoundHoles>& holes) {
         if (*alive != nullptr) (*alive)->found(holes);
     });
 }
 
 void Copy::found(const Result<FoundHoles>& holes) {
-    looking_ = false;
+    looking_.reset();
     if (!holes.ok()) return actions_.fail(holes.status().with_context("the copy for the standby"));
+    offset_ += holes->covered.value();
     if (holes->zeroes && options_.differing_max != 0) {
         // Sent unasked they would count as nothing, and a disk that is empty is a wrong one, too.
         for (const FrameEntry& entry : holes->zeroes->entries())
@@ -182,7 +181,8 @@ FramePtr Copy::take(FrameSeq next) {
 }
 
 bool Copy::may_send(FrameSeq frame) const {
-    return std::all_of(reading_.begin(), reading_.end(),
+    return (!looking_ || frame <= *looking_) &&
+           std::all_of(reading_.begin(), reading_.end(),
                        [&](const auto& one) { return frame <= one.second.hold; });
 }
 

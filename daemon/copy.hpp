@@ -10,8 +10,8 @@
 // comes with that write's frame.
 //
 // Thread: the node's loop. Invariants: an extent leaves behind the frame that ends at its as_of and
-// before the next: while one is being read no frame leaves that may be behind that (hold());
-// at most kHashesAhead questions and kExtentsAhead reads are under way.
+// before the next: while one is looked for or being read no frame leaves that may be behind that
+// (may_send()); at most kHashesAhead questions and kExtentsAhead reads are under way.
 #pragma once
 
 #include <deque>
@@ -32,8 +32,9 @@ inline constexpr std::uint64_t kHolesBytes = 256ULL << 20;   // looked at for ho
 inline constexpr std::uint64_t kHoleBytesMin = 64ULL << 10;  // a smaller one is data
 
 struct FoundHoles {
-    FramePtr zeroes;  // of the holes; none: there are none
-    FrameSeq after;   // it leaves behind this frame
+    ByteCount covered{0};  // from the begin of the range; the rest is looked at anew
+    FramePtr zeroes;       // of the holes; none: there are none
+    FrameSeq after;        // it leaves behind this frame
     std::uint64_t zero_bytes = 0;
     std::vector<ResyncExtent> data;
 };
@@ -102,7 +103,7 @@ class Copy {
     [[nodiscard]] double seconds_left() const;  // at the pace so far
 
   private:
-    [[nodiscard]] std::optional<ResyncExtent> next_window();
+    [[nodiscard]] std::optional<ResyncExtent> next_window();  // to be looked at
     void look_for_holes();
     void found(const Result<FoundHoles>& holes);
     void will_ask(const ResyncExtent& run, bool hole);
@@ -114,9 +115,9 @@ class Copy {
     CopyOptions options_;
     CopyActions actions_;
     CopyRate rate_;
-    std::size_t extent_ = 0;    // being looked at
-    std::uint64_t offset_ = 0;  // in it
-    bool looking_ = false;
+    std::size_t extent_ = 0;           // being looked at
+    std::uint64_t offset_ = 0;         // in it
+    std::optional<FrameSeq> looking_;  // frames up to here may leave meanwhile
     struct Question {
         ResyncExtent extent;
         bool hole;  // on the primary, when it was looked for

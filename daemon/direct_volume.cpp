@@ -9,6 +9,7 @@ namespace everstep::daemon {
 namespace {
 constexpr std::size_t kFailedRangesMax = 1024;
 constexpr std::uint64_t kRereadBytes = 1U << 20;
+constexpr std::uint64_t kHolesPieceBytes = 8U << 20;  // looked for in one go
 
 EntryKind kind_of(BlockOp op) {
     switch (op) {
@@ -208,13 +209,33 @@ void DirectVolume::detach() {
 }
 
 Status DirectVolume::find_extents(const BlockRequest& request) {
-    const auto extents = file_->extents(ByteOffset(request.offset), ByteCount(request.length));
+    const auto extents = holes(ByteOffset(request.offset), ByteCount(request.length));
     if (!extents.ok()) return extents.status();
     for (const io::DataExtent& extent : *extents) {
         if (request.extents->size() == request.extents_max) break;
         request.extents->push_back({extent.length.value(), extent.hole, extent.hole});
     }
     return {};
+}
+
+Result<std::vector<io::DataExtent>> DirectVolume::holes(ByteOffset offset, ByteCount length) const {
+    std::vector<io::DataExtent> found;
+    const ByteOffset end = offset + length.value();
+    while (offset < end && found.size() < kHolesExtentsMax) {
+        const ByteCount piece(std::min(kHolesPieceBytes, end - offset));
+        const auto extents = file_->extents(offset, piece);
+        if (!extents.ok()) return extents.status();
+        if (extents->empty()) break;  // the file ends here
+        for (const io::DataExtent& one : *extents) {
+            const bool same = !found.empty() && found.back().hole == one.hole;
+            if (same)
+                found.back().length = ByteCount(found.back().length.value() + one.length.value());
+            else
+                found.push_back(one);
+            offset = one.offset + one.length.value();
+        }
+    }
+    return found;
 }
 
 Status DirectVolume::read_now(ByteOffset offset, MutableBytes to) {

@@ -40,10 +40,8 @@ class DirectVolume final : public CapturedVolume {
     [[nodiscard]] bool reads_beside() const override { return true; }
     [[nodiscard]] Status read_beside(ByteOffset offset, MutableBytes to,
                                      bool direct) const override;
-    [[nodiscard]] Result<std::vector<io::DataExtent>> holes_now(ByteOffset offset,
-                                                                ByteCount length) const override {
-        return file_->extents(offset, length);
-    }
+    [[nodiscard]] Result<std::vector<io::DataExtent>> holes(ByteOffset offset,
+                                                            ByteCount length) const override;
     void tick() override;
     [[nodiscard]] bool clean() const override { return failed_.empty(); }
     [[nodiscard]] std::vector<journal::GapExtent> may_differ(std::size_t standby) const override;

@@ -149,8 +149,14 @@ class Pipeline {
     [[nodiscard]] Status open_servers(std::vector<std::string>& uris);
     void flush_all(std::function<void(Status)> done);
     void tick();
-    void copy_extent(const ExtentRead& what, const journal::Tip& as_of, bool beside,
-                     const std::function<void(Result<ReadExtent>)>& done);
+    struct CopyMoment {
+        journal::Tip as_of;
+        bool beside;  // the capture thread
+    };
+    void beside(VolumeIndex volume, std::function<void(const CopyMoment&)> look);
+    [[nodiscard]] Result<FoundHoles> look_for_holes(const ResyncExtent& extent,
+                                                    const journal::Tip& as_of) const;
+    [[nodiscard]] Result<ReadExtent> copy_extent(const ExtentRead& what, const CopyMoment& now);
     Stopped close();
 
     net::Loop& node_;

@@ -1,15 +1,12 @@
 #include "daemon/store_volume.hpp"
 
-#include <algorithm>
-
 #include "standby/export_device.hpp"
 
 namespace everstep::daemon {
 
 namespace {
 constexpr std::size_t kReaderThreads = 2;
-constexpr std::size_t kStatusExtentsMax = 4096;
-}  // namespace
+}
 
 Status StoreVolume::start() {
     auto readers = net::WorkerPool::make(kReaderThreads);
@@ -105,23 +102,16 @@ Status StoreVolume::read_beside(ByteOffset offset, MutableBytes to, bool /*direc
     return store.read(store.view_at_tip(), history.replica(), place_.index, offset, to);
 }
 
-Result<std::vector<io::DataExtent>> StoreVolume::holes_now(ByteOffset offset,
-                                                           ByteCount length) const {
-    journal_.wait_appended();
+Result<std::vector<io::DataExtent>> StoreVolume::holes(ByteOffset offset, ByteCount length) const {
     const standby::HistorySource& history = journal_.history();
-    const journal::View tip = history.store().view_at_tip();
+    const auto extents =
+        history.store().block_status(history.store().view_at_tip(), history.replica(), place_.index,
+                                     offset, length, kHolesExtentsMax);
+    if (!extents.ok()) return extents.status();
     std::vector<io::DataExtent> found;
-    const ByteOffset end = offset + length.value();
-    while (offset < end) {
-        const ByteCount left(end.value() - offset.value());
-        const auto extents = history.store().block_status(tip, history.replica(), place_.index,
-                                                          offset, left, kStatusExtentsMax);
-        if (!extents.ok()) return extents.status();
-        for (const BlockExtent& one : *extents) {
-            const ByteCount part(std::min(one.length, end.value() - offset.value()));
-            found.push_back({offset, part, one.zero});
-            offset = offset + part.value();
-        }
+    for (const BlockExtent& one : *extents) {
+        found.push_back({offset, ByteCount(one.length), one.zero});
+        offset = offset + one.length;
     }
     return found;
 }

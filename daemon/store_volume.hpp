@@ -29,8 +29,8 @@ class StoreVolume final : public CapturedVolume {
     [[nodiscard]] bool reads_beside() const override { return true; }
     [[nodiscard]] Status read_beside(ByteOffset offset, MutableBytes to,
                                      bool direct) const override;
-    [[nodiscard]] Result<std::vector<io::DataExtent>> holes_now(ByteOffset offset,
-                                                                ByteCount length) const override;
+    [[nodiscard]] Result<std::vector<io::DataExtent>> holes(ByteOffset offset,
+                                                            ByteCount length) const override;
     [[nodiscard]] std::vector<journal::GapExtent> may_differ(
         std::size_t /*standby*/) const override {
         return {{place_.index, ByteOffset(0), place_.size}};

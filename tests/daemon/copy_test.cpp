@@ -35,15 +35,17 @@ class CopyTest : public testing::Test {
             looks_.push_back(extent);
             FoundHoles found;
             found.after = newest_;
+            found.covered = std::min(extent.length, covered_most_);
             std::vector<ResyncExtent> zeroes;
-            for (std::uint64_t at = 0; at < extent.length.value(); at += kMiB) {
+            for (std::uint64_t at = 0; at < found.covered.value(); at += kMiB) {
                 const ResyncExtent one{extent.volume, extent.offset + at,
-                                       ByteCount(std::min(kMiB, extent.length.value() - at))};
+                                       ByteCount(std::min(kMiB, found.covered.value() - at))};
                 const bool hole = holes_.contains(one.offset.value() / kMiB);
                 if (hole) found.zero_bytes += one.length.value();
                 (hole ? zeroes : found.data).push_back(one);
             }
             if (!zeroes.empty()) found.zeroes = make_zero_frame(group_, point(), zeroes);
+            if (looks_wait_) return waiting_looks_.push_back([done, found] { done(found); });
             done(found);
         };
         actions.read_extent = [this](const ExtentRead& what, const auto& done) {
@@ -120,6 +122,9 @@ class CopyTest : public testing::Test {
     std::vector<std::byte> volume_;
     std::vector<std::byte> standby_;
     std::set<std::uint64_t> holes_;  // by MiB
+    ByteCount covered_most_{~0ULL};  // by one look
+    bool looks_wait_ = false;
+    std::vector<std::function<void()>> waiting_looks_;
     std::vector<ResyncExtent> looks_;
     std::vector<wire::HashRequest> asked_;
     std::vector<std::function<void()>> reads_;
@@ -161,6 +166,36 @@ TEST_F(CopyTest, HolesAreNeitherAskedForNorRead) {
     run();
     EXPECT_EQ(sent_bytes_, kMiB);
     EXPECT_TRUE(standby_ == volume_);
+}
+
+// A file in very many pieces is looked at in more looks than one.
+TEST_F(CopyTest, WhatALookDidNotCoverIsLookedAtAnew) {
+    holes_ = {0, 1, 2, 5};
+    covered_most_ = ByteCount(2 * kMiB);
+    begin(7 * kMiB + 512);
+    for (const std::uint64_t hole : holes_)
+        std::fill_n(volume_.begin() + static_cast<std::ptrdiff_t>(hole * kMiB), kMiB, std::byte{0});
+    run();
+    ASSERT_EQ(looks_.size(), 4U);
+    for (std::size_t i = 0; i < looks_.size(); ++i)
+        EXPECT_EQ(looks_[i].offset, ByteOffset(i * 2 * kMiB));
+    EXPECT_EQ(copy_->done_bytes(), copy_->total_bytes());
+    EXPECT_TRUE(standby_ == volume_);
+}
+
+TEST_F(CopyTest, NoFrameOvertakesALookForHoles) {
+    holes_ = {0};
+    looks_wait_ = true;
+    begin(kMiB);
+    EXPECT_TRUE(copy_->may_send(FrameSeq(1)));
+    EXPECT_FALSE(copy_->may_send(FrameSeq(2))) << "what it writes may lie in a hole by now";
+    EXPECT_FALSE(copy_->all_read());
+    newest_ = FrameSeq(5);
+    ASSERT_EQ(waiting_looks_.size(), 1U);
+    waiting_looks_[0]();
+    EXPECT_TRUE(copy_->may_send(FrameSeq(2)));
+    EXPECT_EQ(copy_->take(FrameSeq(1)), nullptr);
+    EXPECT_NE(copy_->take(FrameSeq(2)), nullptr);
 }
 
 TEST_F(CopyTest, WhatTheStandbyCannotReadIsSentWhole) {

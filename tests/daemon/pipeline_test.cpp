@@ -6,24 +6,25 @@
 #include <limits>
 
 #include "common/base/thread.hpp"
+#include "tests/daemon/piecewise_files.hpp"
 #include "tests/daemon/scratch.hpp"
 
 namespace everstep::daemon {
 namespace {
 
-// A served volume of 1 MiB.
-PipelineOptions options_in(const test::Scratch& scratch) {
+// A served volume.
+PipelineOptions options_in(const test::Scratch& scratch, ByteCount size = ByteCount(1 << 20)) {
     PipelineOptions options;
     options.capture.group = Uuid::random();
     options.capture.tip.point.timeline = Uuid::random();
     options.capture.new_timeline = true;
     options.capture.clock = &system_clock();
     options.files = &io::system_files();
-    options.volumes.push_back({"data", scratch.path() + "/data.img",
-                               "unix:" + scratch.path() + "/data.sock", ByteCount(1 << 20)});
+    options.volumes.push_back(
+        {"data", scratch.path() + "/data.img", "unix:" + scratch.path() + "/data.sock", size});
     const auto image = options.files->open(options.volumes[0].device,
                                            {.mode = io::OpenMode::create, .direct = false});
-    EXPECT_TRUE(image.ok() && (*image)->resize(ByteCount(1 << 20)).ok());
+    EXPECT_TRUE(image.ok() && (*image)->resize(size).ok());
     return options;
 }
 
@@ -65,16 +66,54 @@ TEST(Pipeline, AnAnswerComesBehindItsFrameAndBeforeTheNext) {
         heard += "step " + std::to_string(tip.seq.value()) + ", ";
     };
     pipeline.sync_step(stepped);
-    pipeline.find_holes({VolumeIndex(0), ByteOffset(0), ByteCount(1 << 20)},
-                        [&](const Result<FoundHoles>& found) {
-                            ASSERT_TRUE(found.ok());
-                            heard += "holes " + std::to_string(found->after.value()) + ", ";
+    pipeline.read_exact({VolumeIndex(0), ByteOffset(0), ByteCount(1 << 20)},
+                        [&](const Result<ExactExtent>& read) {
+                            ASSERT_TRUE(read.ok());
+                            heard += "read " + std::to_string(read->after.value()) + ", ";
                         });
     pipeline.sync_step(stepped);
     static_cast<void>(pipeline.clients());  // behind all of them on the capture thread
     node.post([&] { node.stop(); });
     node.run();
-    EXPECT_EQ(heard, "frame 1, step 1, holes 1, frame 2, step 2, ");
+    EXPECT_EQ(heard, "frame 1, step 1, read 1, frame 2, step 2, ");
+}
+
+// A look for holes may wait for the disk, and for very many pieces: the writes do not.
+TEST(Pipeline, ALookForHolesHoldsNoWriteAndIsBounded) {
+    constexpr ByteCount kSize{256ULL << 20};
+    const test::Scratch scratch;
+    std::promise<void> go_on;
+    test::Looks looks;
+    looks.go_on = go_on.get_future().share();
+    test::PiecewiseFiles files(looks);
+    PipelineOptions options = options_in(scratch, kSize);
+    options.files = &files;
+    net::Loop node;
+    std::string heard;
+    Pipeline pipeline(node, options, {[](const FramePtr&) {}, {}, {}, {}});
+    ASSERT_TRUE(pipeline.start().ok());
+    net::Timer deadline(node);
+    deadline.after(std::chrono::seconds(60), [&] {
+        heard += "deadline";
+        go_on.set_value();
+        node.stop();
+    });
+    pipeline.find_holes({VolumeIndex(0), ByteOffset(0), kSize},
+                        [&](const Result<FoundHoles>& found) {
+                            ASSERT_TRUE(found.ok());
+                            heard += "holes " + std::to_string(found->after.value());
+                            EXPECT_GE(found->data.size(), 1U);
+                            EXPECT_LT(found->covered, kSize);
+                            EXPECT_LE(looks.extents, 4 * kHolesExtentsMax);
+                            node.stop();
+                        });
+    pipeline.sync_step([&](const journal::Tip& tip) {
+        heard += "step " + std::to_string(tip.seq.value()) + ", ";
+        deadline.cancel();
+        go_on.set_value();
+    });
+    node.run();
+    EXPECT_EQ(heard, "step 1, holes 0");
 }
 
 }  // namespace

@@ -39,6 +39,7 @@ class SendTest : public testing::Test {
         actions.find_holes = [](const ResyncExtent& extent, const auto& done) {
             FoundHoles found;
             found.data = {extent};
+            found.covered = extent.length;
             done(found);
         };
         actions.read_extent = [this](const ExtentRead& what, const auto& done) {
