@@ -206,14 +206,15 @@ Status journal_resync(journal::Store& store, const Replica& replica, const Frame
 }
 
 wire::HashReply hash_content(const journal::Store& store, const Replica& replica,
-                             const wire::HashRequest& request, bool raw) {
+                             const wire::HashRequest& request, const journal::View* view) {
     wire::HashReply reply;
     reply.id = request.id;
     Buffer content;
     content.resize(request.length.value());
-    const Status read = raw ? replica.read(request.volume, request.offset, content.bytes())
-                            : store.read(store.view_at_tip(), replica, request.volume,
-                                         request.offset, content.bytes());
+    const Status read =
+        view == nullptr
+            ? replica.read(request.volume, request.offset, content.bytes())
+            : store.read(*view, replica, request.volume, request.offset, content.bytes());
     if (!read.ok()) {
         reply.error = read.code();
         reply.message = read.message();

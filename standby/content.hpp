@@ -1,7 +1,7 @@
 // What the journal thread does with a frame beside appending it: the extents of a resync become a
 // frame of this node's own that holds only what differs; the content of an initial sync goes to the
 // replica. And the hashes of what this node holds.
-// Thread: the journal thread; blocks on the disk.
+// Thread: the journal thread, but hash_content(): any; blocks on the disk.
 #pragma once
 
 #include "journal/store.hpp"
@@ -20,10 +20,10 @@ namespace everstep::standby {
 [[nodiscard]] Status journal_resync(journal::Store& store, const Replica& replica,
                                     const FramePtr& frame);
 
-// What a range holds at the store's tip (`raw`: in the replica), as hashes. An error is in the
-// reply.
+// What a range holds at `view` (null: in the replica), as hashes. An error is in the reply.
 [[nodiscard]] wire::HashReply hash_content(const journal::Store& store, const Replica& replica,
-                                           const wire::HashRequest& request, bool raw);
+                                           const wire::HashRequest& request,
+                                           const journal::View* view);
 
 // Writes a frame's content to the replica, entry by entry. Not flushed. Zeroes over holes cost
 // nothing.

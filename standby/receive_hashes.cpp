@@ -2,12 +2,13 @@
 
 #include <fmt/format.h>
 
+#include "common/net/worker_pool.hpp"
 #include "standby/content.hpp"
 #include "standby/replica.hpp"
 
 namespace everstep::standby {
 
-Status ReceiveHashes::ask(const wire::HashRequest& request, bool raw) {
+Status ReceiveHashes::check(const wire::HashRequest& request) const {
     const Replica& replica = standby_.images();
     if (request.volume.value() >= replica.volumes())
         return {ErrorCode::corrupt, fmt::format("HashRequest: volume {}: the group has {} volumes",
@@ -20,23 +21,65 @@ Status ReceiveHashes::ask(const wire::HashRequest& request, bool raw) {
                 fmt::format("HashRequest: offset {} length {}: no whole sectors of volume {} of "
                             "{} bytes",
                             offset, request.length.value(), request.volume.value(), size)};
-    if (waiting_ == kHashRequestsMax)
+    if (questions_.size() >= kHashRequestsMax)
         return {ErrorCode::too_large,
                 fmt::format("more than {} HashRequests wait", kHashRequestsMax)};
-    ++waiting_;
-    const auto reply = std::make_shared<wire::HashReply>();
+    return {};
+}
+
+Status ReceiveHashes::ask(const wire::HashRequest& request, bool raw) {
+    EVERSTEP_TRY(check(request));
+    const auto question = std::make_shared<Question>(Question{.request = request});
+    questions_.push_back(question);
     standby_.journal_task(
-        [request, raw, reply, &replica](journal::Store& store) -> Status {
-            *reply = hash_content(store, replica, request, raw);
+        [question, raw](journal::Store& store) -> Status {
+            if (raw) return {};
+            question->view = store.view_at_tip();
+            // Inside a gap there is no step to be held: what cannot be read then is said so.
+            const Point at{question->view->timeline, question->view->at.lsn};
+            if (auto hold = store.hold(at, journal::HoldKind::passing); hold.ok())
+                question->hold = std::move(*hold);
             return {};
         },
-        [this, token = std::weak_ptr(alive_), reply](const Status& status) {
+        [this, question, token = std::weak_ptr(alive_)](const Status& status) {
             if (token.lock() == nullptr) return;
-            --waiting_;
             if (!status.ok()) return;  // the session hears of it by itself
-            actions_.send(*reply);
+            question->state = State::placed;
+            read_placed();
         });
     return {};
+}
+
+void ReceiveHashes::read_placed() {
+    for (const QuestionPtr& question : questions_) {
+        if (reading_ == kHashesAtOnce || question->state == State::sent) return;
+        if (question->state == State::placed) read(question);
+    }
+}
+
+void ReceiveHashes::read(const QuestionPtr& question) {
+    ++reading_;
+    question->state = State::read;
+    standby_.readers().post([this, standby = &standby_, question, token = std::weak_ptr(alive_)] {
+        if (token.expired()) return;
+        question->reply = hash_content(standby->store(), standby->images(), question->request,
+                                       question->view ? &*question->view : nullptr);
+        question->hold.reset();
+        standby->on_loop([this, question, token] {
+            if (token.lock() != nullptr) answered(*question);
+        });
+    });
+}
+
+void ReceiveHashes::answered(Question& question) {
+    --reading_;
+    question.state = State::answered;
+    while (!questions_.empty() && questions_.front()->state == State::answered) {
+        const QuestionPtr first = std::move(questions_.front());
+        questions_.pop_front();
+        actions_.send(first->reply);
+    }
+    read_placed();
 }
 
 }  // namespace everstep::standby

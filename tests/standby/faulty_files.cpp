@@ -11,7 +11,12 @@ class FaultyFile final : public io::File {
     FaultyFile(std::unique_ptr<io::File> under, std::shared_ptr<Faults> faults)
         : under_(std::move(under)), faults_(std::move(faults)) {}
     const std::string& path() const override { return under_->path(); }
-    Status read(std::span<const io::ReadOp> ops) const override { return under_->read(ops); }
+    Status read(std::span<const io::ReadOp> ops) const override {
+        ++faults_->reads;
+        while (faults_->reads_waiting) std::this_thread::sleep_for(std::chrono::microseconds(200));
+        --faults_->reads;
+        return under_->read(ops);
+    }
     Status write(std::span<const io::WriteOp> ops) override {
         if (faults_->full) return no_room();
         return failing() ? error("write") : under_->write(ops);

@@ -14,6 +14,8 @@ struct Faults {
     std::atomic<bool> failing{false};
     std::atomic<bool> waiting{false};  // writes wait until it is false again
     std::atomic<int> waiters{0};
+    std::atomic<bool> reads_waiting{false};  // and reads
+    std::atomic<int> reads{0};
     std::atomic<bool> full{false};  // writes find no room
 };
 
@@ -34,6 +36,8 @@ class FaultyFiles final : public io::FileSystem {
     [[nodiscard]] int looks() const { return looks_; }
     void hold(bool held) { faults_->waiting = held; }
     [[nodiscard]] bool holds() const { return faults_->waiters > 0; }
+    void hold_reads(bool held) { faults_->reads_waiting = held; }
+    [[nodiscard]] bool holds_reads() const { return faults_->reads > 0; }
 
     [[nodiscard]] Result<std::unique_ptr<io::File>> open(const std::string& path,
                                                          const io::OpenOptions& options) override;

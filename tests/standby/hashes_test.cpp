@@ -3,6 +3,7 @@
 
 #include "checks.hpp"
 #include "common/base/checksum.hpp"
+#include "faulty_files.hpp"
 #include "sender.hpp"
 #include "standby/receive_hashes.hpp"
 
@@ -13,7 +14,7 @@ constexpr std::uint64_t kSeed = 0x5eed;
 
 class Hashes : public ::testing::Test {
   protected:
-    Hashes() : scene(directory.path(), group, {}) {
+    Hashes() : scene(directory.path(), group, SceneOptions{.files = &files}) {
         std::vector<ByteCount> sizes;
         for (const VolumeFile& volume : scene.volumes()) sizes.push_back(volume.size);
         maker = std::make_unique<HistoryMaker>(group, sizes, test_seed());
@@ -50,6 +51,7 @@ class Hashes : public ::testing::Test {
 
     const TempDirectory directory;
     const Uuid group = Uuid::random();
+    FaultyFiles files{io::system_files(), "/data.img"};
     Scene scene;
     std::unique_ptr<HistoryMaker> maker;
     std::unique_ptr<Sender> sender;
@@ -68,6 +70,29 @@ TEST_F(Hashes, AreOfTheStepBehindWhichTheQuestionWasSent) {
         ASSERT_TRUE(reply.has_value());
         EXPECT_EQ(reply->id, id);
         expect_of(maker->image(asked[id - 1])[0], *reply);
+    }
+}
+
+// A verify of a replica on a disk that is slow to read: its answers wait, acknowledgements do not.
+TEST_F(Hashes, AReadThatWaitsForTheDiskHoldsNoAcknowledgement) {
+    end_initial();
+    for (int i = 0; i < 5; ++i) ASSERT_OK(sender->frame(maker->frame()));
+    ASSERT_TRUE(scene.wait_applied(maker->head_point().lsn));
+    const Point asked = maker->head_point();
+    files.hold_reads(true);
+    for (std::uint64_t id = 1; id <= kHashRequestsMax; ++id)
+        ASSERT_OK(sender->control(question(id)));
+    EXPECT_TRUE(eventually([&] { return files.holds_reads(); }));
+    for (int i = 0; i < 20; ++i) ASSERT_OK(sender->frame(maker->frame()));
+    const bool acknowledged = sender->acked(maker->head_point().lsn);
+    files.hold_reads(false);
+    EXPECT_TRUE(acknowledged);
+    ASSERT_TRUE(scene.wait_applied(maker->head_point().lsn));
+    for (std::uint64_t id = 1; id <= kHashRequestsMax; ++id) {
+        const auto reply = sender->hashes();
+        ASSERT_TRUE(reply.has_value());
+        EXPECT_EQ(reply->id, id);
+        expect_of(maker->image(asked)[0], *reply);
     }
 }
 
