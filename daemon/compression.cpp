@@ -70,7 +70,7 @@ void AutoCompression::judge() {
     took_ = {};
 }
 
-void CompressionControl::sealed(std::uint64_t bytes, std::uint64_t sealed_bytes) {
+void CompressionFigures::sealed(std::uint64_t bytes, std::uint64_t sealed_bytes) {
     bytes_ += bytes;
     sealed_bytes_ += sealed_bytes;
     if (recent_bytes_ >= 2 * kRecentBytes) {  // the one thread that counts is in here
@@ -81,16 +81,22 @@ void CompressionControl::sealed(std::uint64_t bytes, std::uint64_t sealed_bytes)
     recent_sealed_bytes_ += sealed_bytes;
 }
 
-Value CompressionControl::status() const {
+Value CompressionFigures::status() const {
     const std::uint64_t sealed_bytes = recent_sealed_bytes_;
     Value value = Value::map();
-    value.set("setting", compression_name(setting()));
     value.set("working", working_.load());
     value.set("bytes", bytes_.load());
     value.set("sealed_bytes", sealed_bytes_.load());
     value.set("ratio", sealed_bytes == 0 ? Value()
                                          : Value(static_cast<double>(recent_bytes_) /
                                                  static_cast<double>(sealed_bytes)));
+    return value;
+}
+
+Value CompressionControl::status() const {
+    Value value = writes_.status();
+    value.set("setting", compression_name(setting()));
+    value.set("copies", copies_.status());
     return value;
 }
 
@@ -118,8 +124,8 @@ FramePtr FrameCompressor::seal(FrameBuilder& builder, const FrameHeader& header)
     FramePtr frame = builder.seal(header, packer);
     const std::uint64_t sealed_bytes = frame->bytes().size();
     if (measured) auto_.compressed(bytes, sealed_bytes, control_->cpu_time() - before);
-    control_->sealed(bytes, sealed_bytes);
-    control_->set_working(packer != nullptr && (!setting.automatic || auto_.pays()));
+    figures_.sealed(bytes, sealed_bytes);
+    figures_.set_working(packer != nullptr && (!setting.automatic || auto_.pays()));
     return frame;
 }
 

@@ -1,9 +1,10 @@
 // Compression of frames (walk, stage 3; docs/decisions/0021-compression-per-frame.md): what the
 // configuration says, where `auto` thinks that it pays, and what came of it.
 //
-// Thread: CompressionControl any; the others the capture thread.
+// Thread: CompressionControl any; the others one: the capture thread, or, of the content of copies,
+// the one that reads it (pipeline_copy.cpp).
 // Invariants: a frame is compressed once, when it is sealed, for all who get it; the setting counts
-// from the next frame on.
+// from the next frame on. What copies bring is tried and counted by itself.
 #pragma once
 
 #include <atomic>
@@ -47,6 +48,24 @@ class AutoCompression {
 // The processor's time that the calling thread has used: a busy machine makes nothing cost more.
 [[nodiscard]] std::chrono::nanoseconds thread_cpu_time();
 
+// What came of it. Thread: one counts, any reads.
+class CompressionFigures {
+  public:
+    // Of frames that were sealed.
+    void sealed(std::uint64_t bytes, std::uint64_t sealed_bytes);
+    void set_working(bool working) { working_ = working; }
+    // {"working", "bytes", "sealed_bytes", "ratio"}: of what was sealed since the group began to
+    // serve; ratio: of the newest 64 MiB or more.
+    [[nodiscard]] Value status() const;
+
+  private:
+    std::atomic<bool> working_{false};
+    std::atomic<std::uint64_t> bytes_{0};
+    std::atomic<std::uint64_t> sealed_bytes_{0};
+    std::atomic<std::uint64_t> recent_bytes_{0};
+    std::atomic<std::uint64_t> recent_sealed_bytes_{0};
+};
+
 class CompressionControl {
   public:
     using CpuTime = std::function<std::chrono::nanoseconds()>;
@@ -55,28 +74,24 @@ class CompressionControl {
     [[nodiscard]] std::chrono::nanoseconds cpu_time() const { return cpu_time_(); }
     void set(const CompressionSetting& setting) { setting_ = setting; }
     [[nodiscard]] CompressionSetting setting() const { return setting_; }
-    // Of frames that were sealed.
-    void sealed(std::uint64_t bytes, std::uint64_t sealed_bytes);
-    void set_working(bool working) { working_ = working; }
-    // {"setting", "working", "bytes", "sealed_bytes", "ratio"}: of what was sealed since the group
-    // began to serve; ratio: of the newest 64 MiB or more.
+    [[nodiscard]] CompressionFigures& writes() { return writes_; }
+    [[nodiscard]] CompressionFigures& copies() { return copies_; }
+    // "setting", the figures of the writes, and those of the copies as "copies".
     [[nodiscard]] Value status() const;
 
   private:
     const CpuTime cpu_time_;
     std::atomic<CompressionSetting> setting_{};
-    std::atomic<bool> working_{false};
-    std::atomic<std::uint64_t> bytes_{0};
-    std::atomic<std::uint64_t> sealed_bytes_{0};
-    std::atomic<std::uint64_t> recent_bytes_{0};
-    std::atomic<std::uint64_t> recent_sealed_bytes_{0};
+    CompressionFigures writes_;
+    CompressionFigures copies_;
 };
 
-// Seals frames as the control says.
+// Seals frames as the control says; `figures` are the control's.
 class FrameCompressor {
   public:
-    FrameCompressor(std::shared_ptr<CompressionControl> control, const Clock& clock)
-        : control_(std::move(control)), clock_(clock) {}
+    FrameCompressor(std::shared_ptr<CompressionControl> control, const Clock& clock,
+                    CompressionFigures& figures)
+        : control_(std::move(control)), clock_(clock), figures_(figures) {}
     [[nodiscard]] bool off() const { return control_->setting().off(); }
     [[nodiscard]] FramePtr seal(FrameBuilder& builder, const FrameHeader& header);
 
@@ -84,6 +99,7 @@ class FrameCompressor {
     [[nodiscard]] Packer* packer_for(const CompressionSetting& setting, std::uint64_t bytes);
     std::shared_ptr<CompressionControl> control_;
     const Clock& clock_;
+    CompressionFigures& figures_;
     CompressionSetting used_;
     AutoCompression auto_;
     std::optional<Packer> packer_;

@@ -41,7 +41,8 @@ struct FoundHoles {
 struct ExtentRead {
     ResyncExtent extent;
     std::optional<KnownContent> known;
-    bool direct = false;  // past the page cache
+    bool direct = false;      // past the page cache
+    bool to_compare = false;  // nothing of it is sent
 };
 struct ReadExtent {
     ResyncFrame made;

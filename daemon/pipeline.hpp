@@ -11,6 +11,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -171,6 +172,7 @@ class Pipeline {
     std::vector<std::string> uris_;
     std::unique_ptr<net::Timer> timer_;
     std::unique_ptr<net::WorkerPool> copier_;  // made with the first copy; the capture thread's
+    std::optional<FrameCompressor> copy_compressor_;  // the copier's
     std::thread thread_;
     std::atomic<std::uint64_t> captured_{0};
     std::atomic<std::uint64_t> captured_bytes_{0};

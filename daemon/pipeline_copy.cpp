@@ -93,17 +93,22 @@ void Pipeline::read_exact(const ResyncExtent& extent,
     });
 }
 
-// Beside the capture thread, or on it.
+// Beside the capture thread, or on it: never both at once, as there is a copier from then on.
 Result<ReadExtent> Pipeline::copy_extent(const ExtentRead& what, const CopyMoment& now) {
     CapturedVolume& volume = *volumes_[what.extent.volume.value()];
     Buffer content;
     content.resize(what.extent.length.value());
     EVERSTEP_TRY(now.beside ? volume.read_beside(what.extent.offset, content.bytes(), what.direct)
                             : volume.read_now(what.extent.offset, content.bytes()));
+    const auto& control = options_.capture.compression;
+    if (control && !copy_compressor_)
+        copy_compressor_.emplace(control, *options_.capture.clock, control->copies());
+    const bool packs = copy_compressor_ && !what.to_compare;
     ReadExtent read;
     read.after = now.as_of.seq;
     read.made = make_resync_frame({options_.capture.group, now.as_of.point, what.extent},
-                                  content.bytes(), what.known ? &*what.known : nullptr);
+                                  content.bytes(), what.known ? &*what.known : nullptr,
+                                  packs ? &*copy_compressor_ : nullptr);
     return read;
 }
 

@@ -8,7 +8,8 @@ namespace everstep::daemon {
 
 namespace {
 
-FramePtr seal_resync(FrameBuilder& builder, Uuid group, Point as_of) {
+FramePtr seal_resync(FrameBuilder& builder, Uuid group, Point as_of,
+                     FrameCompressor* compressor = nullptr) {
     FrameHeader header;
     header.kind = FrameKind::resync;
     header.group = group;
@@ -16,7 +17,7 @@ FramePtr seal_resync(FrameBuilder& builder, Uuid group, Point as_of) {
     header.first_lsn = as_of.lsn;
     header.last_lsn = as_of.lsn;
     header.sub_first = 1;
-    return builder.seal(header);
+    return compressor == nullptr ? builder.seal(header) : compressor->seal(builder, header);
 }
 
 FrameEntry entry_of(Lsn as_of, const ResyncExtent& run, EntryKind kind) {
@@ -80,11 +81,12 @@ bool KnownContent::has(Bytes block, std::size_t number) const {
     return zero ? is_zero(block) : xxh3_128(block, seed) == hashes[number];
 }
 
-ResyncFrame make_resync_frame(const ResyncPlace& place, Bytes content, const KnownContent* known) {
+ResyncFrame make_resync_frame(const ResyncPlace& place, Bytes content, const KnownContent* known,
+                              FrameCompressor* compressor) {
     FrameBuilder builder(kFrameHeaderBytes + (known == nullptr ? content.size() : 0));
     ResyncFrame made;
     made.differing_bytes = add_runs(builder, place, Blocks(content, known));
-    if (!builder.empty()) made.frame = seal_resync(builder, place.group, place.as_of);
+    if (!builder.empty()) made.frame = seal_resync(builder, place.group, place.as_of, compressor);
     return made;
 }
 

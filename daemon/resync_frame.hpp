@@ -1,11 +1,12 @@
 // The content of an extent as of a step, as a resync frame: runs of zeroes without payload, the
-// rest with it; what the standby is known to hold already is left out. Pure functions; any thread.
+// rest with it, compressed as the group's frames are; what the standby is known to hold already is
+// left out. Any thread, where that of the compressor.
 #pragma once
 
 #include <memory>
 #include <vector>
 
-#include "common/base/frame.hpp"
+#include "daemon/compression.hpp"
 #include "proto/messages.hpp"
 
 namespace everstep::daemon {
@@ -42,7 +43,8 @@ struct ResyncPlace {
 // `content`: of the extent, read at `as_of` or later (what was written since follows in the
 // stream). `known`: none, or what the standby held at some point of this stream before the read.
 [[nodiscard]] ResyncFrame make_resync_frame(const ResyncPlace& place, Bytes content,
-                                            const KnownContent* known = nullptr);
+                                            const KnownContent* known = nullptr,
+                                            FrameCompressor* compressor = nullptr);
 // Of extents that are known to be zeroes; at most kFrameEntriesMax.
 [[nodiscard]] FramePtr make_zero_frame(Uuid group, Point as_of,
                                        const std::vector<ResyncExtent>& extents);

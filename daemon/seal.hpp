@@ -26,7 +26,8 @@ class SealStage {
     void push(const FrameEntry& entry, Bytes payload);
     void seal();  // what is open, if anything
     void compress(std::shared_ptr<CompressionControl> control, const Clock& clock) {
-        compressor_.emplace(std::move(control), clock);
+        CompressionFigures& figures = control->writes();
+        compressor_.emplace(std::move(control), clock, figures);
     }
     [[nodiscard]] bool compresses() const { return compressor_ && !compressor_->off(); }
     [[nodiscard]] bool full() const { return builder_.size_bytes() >= kFrameTargetBytes; }

@@ -69,7 +69,7 @@ Status Verify::on_hashes(const wire::HashReply& reply) {
 
 void Verify::read(const ResyncExtent& extent, const wire::HashReply& reply) {
     ++reading_;
-    ExtentRead what{extent, KnownContent{options_.seed, reply.zero, reply.hashes}, true};
+    ExtentRead what{extent, KnownContent{options_.seed, reply.zero, reply.hashes}, true, true};
     actions_.read_extent(what, [alive = alive_, extent](const Result<ReadExtent>& read) {
         if (*alive == nullptr) return;
         Verify& self = **alive;

@@ -8,6 +8,7 @@
 #include <random>
 
 #include "daemon/capture.hpp"
+#include "daemon/resync_frame.hpp"
 
 namespace everstep::daemon {
 namespace {
@@ -164,6 +165,43 @@ TEST_F(Sealing, AFrameOfWhatCannotBePackedIsAsItWas) {
     capture->seal();
     EXPECT_FALSE(frames[1]->header().compressed);
     expect_all_there();
+}
+
+// The content of a copy, as extents of 1 MiB.
+TEST_F(Sealing, WhatACopyBringsIsPackedWhereItPaysAndTriedByItself) {
+    int measured = 0;
+    control = std::make_shared<CompressionControl>([&] {
+        ++measured;
+        return nanoseconds(measured);
+    });
+    control->set({true, 0});
+    FrameCompressor compressor(control, clock, control->copies());
+    std::vector<std::byte> content(kMiB);
+    const auto sealed_bytes = [&] {
+        const ResyncExtent extent{VolumeIndex(0), ByteOffset(0), ByteCount(kMiB)};
+        const Point as_of{Uuid::random(), Lsn(1)};
+        const ResyncFrame made =
+            make_resync_frame({Uuid::random(), as_of, extent}, content, nullptr, &compressor);
+        EXPECT_EQ(made.differing_bytes, kMiB);
+        Buffer unpacked;
+        const auto data = made.frame->payload(made.frame->entries()[0], unpacked);
+        EXPECT_TRUE(data.ok() && std::ranges::equal(*data, content));
+        return made.frame->bytes().size();
+    };
+    for (std::size_t at = 0; at < kMiB; ++at) content[at] = static_cast<std::byte>(1 + at / 64);
+    for (int n = 0; n < 8; ++n) EXPECT_LT(sealed_bytes(), kMiB / 4);
+    EXPECT_EQ(measured, 16);
+    for (std::byte& one : content) one = static_cast<std::byte>(random());
+    for (int n = 0; n < 8; ++n) EXPECT_GE(sealed_bytes(), kMiB);
+    EXPECT_LE(measured, 20) << "noise is left alone after a try or two";
+    const Value status = control->status();
+    EXPECT_GT(status.at("copies").at("bytes").number(), 16 * kMiB);
+    EXPECT_LT(status.at("copies").at("sealed_bytes").number(), 10 * kMiB + (64U << 10));
+    EXPECT_FALSE(status.at("copies").at("working").text() == "true");
+    EXPECT_EQ(status.at("bytes").number(), 0U) << "they are no writes";
+    control->set({});
+    EXPECT_GE(sealed_bytes(), kMiB);
+    EXPECT_EQ(status.at("setting").text(), "auto");
 }
 
 // The replies of a batch leave when end_of_batch() has returned.

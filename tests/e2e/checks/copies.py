@@ -1,4 +1,4 @@
-"""A copy for a standby sends what differs: after an offline seed, at a bounded rate, and not without end."""
+"""A copy for a standby sends what differs: after an offline seed, at a bounded rate, compressed, and not without end."""
 
 import os
 import re
@@ -8,6 +8,7 @@ from checks.reload import reload
 from everstep_lab.base import require, wait_for
 from everstep_lab.nbdio import connect, raw_images, read_device, read_file
 from everstep_lab.nodes import GROUP
+from everstep_lab.proxy import Proxy
 from everstep_lab.registry import check
 from everstep_lab.scene import Scene
 
@@ -106,6 +107,52 @@ def rate_and_progress(context):
         done = [one["done_bytes"] for one in seen]
         require(done == sorted(done), f"the progress went back: {done}")
         require(peer_of(scene.alpha)["copy"] is None, "a copy that is done is still told")
+
+
+def text(length):
+    """Every line another one: no block is equal to any other, and a compressor finds much."""
+    lines = (b"line %d of a text that a compressor likes\n" % number for number in range(length // 40))
+    return b"".join(lines)[:length].ljust(length, b"-")
+
+
+@check("copies.compressed", 180)
+def compressed(context):
+    """What a first copy and a resync bring crosses the link compressed, and is the same there; noise is left alone."""
+    half = 24 * MIB
+    with Scene(context, {"data": 2 * half}, compression="auto") as scene:
+        lab, alpha, beta = scene.lab, scene.alpha, scene.beta
+        with open(alpha.device(), "wb") as file:
+            file.write(text(half) + os.urandom(half))
+        proxy = Proxy(beta)
+        alpha.config = lab.config + ".alpha"
+        with open(alpha.config, "w", encoding="utf-8") as file:
+            file.write(lab.config_text().replace(beta.address, proxy.address))
+        lab.start()
+        equal_pair(scene)
+        found = alpha.status()["compression"]["copies"]
+        context.say(f"the first copy: {proxy.total} bytes over the link, {found}")
+        require(half < proxy.total < 1.5 * half, f"{half} bytes of text and as many of noise took {proxy.total}")
+        require(found["bytes"] >= 2 * half and not found["working"], f"of noise behind text it says {found}")
+        before = proxy.total
+
+        def write(file):
+            file.seek(half)
+            file.write(text(half)[::-1])
+        other_content(scene, write)
+        equal_pair(scene)
+        context.say(f"the resync: {proxy.total - before} bytes over the link")
+        require(proxy.total - before < half / 2, f"{half} bytes of text took {proxy.total - before} in a resync")
+        require(differed(alpha, "resync")[0] == half, f"the resync says {differed(alpha, 'resync')}")
+        lab.group["compression"] = "off"
+        lab.write_config()
+        with open(alpha.config, "w", encoding="utf-8") as file:
+            file.write(lab.config_text().replace(beta.address, proxy.address))
+        reload(beta, "compression")
+        before = proxy.total
+        other_content(scene, lambda file: file.write(text(half)[::-1]))
+        equal_pair(scene)
+        require(proxy.total - before > half, f"without compression {half} bytes took {proxy.total - before}")
+        proxy.close()
 
 
 @check("copies.too_different", 120)

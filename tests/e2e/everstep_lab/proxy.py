@@ -17,6 +17,7 @@ class Proxy:
         self.address = f"127.0.0.1:{free_port()}"
         self.budget = None     # bytes until the next break; None: none comes
         self.passed = 0        # bytes of the newest connection
+        self.total = 0         # and of all
         self.breaks = 0
         self.lock = threading.Lock()
         self.listener = socket.create_server(("127.0.0.1", int(self.address.rsplit(":", 1)[1])))
@@ -65,6 +66,7 @@ class Proxy:
         """True when this piece is the last before the break."""
         with self.lock:
             self.passed += count
+            self.total += count
             if self.budget is None:
                 return False
             self.budget -= count
