@@ -101,6 +101,22 @@ std::string copy_text(const Value& copy) {
     return out;
 }
 
+// Of the newest compare of a standby as a whole, and of one that runs.
+std::string verified_text(const Value& peer) {
+    std::string block;
+    if (const Value& runs = peer.at("verifying"); runs.as_map() != nullptr)
+        block += field("", bytes_text(runs.at("done_bytes").number()) + " of " +
+                               bytes_text(runs.at("total_bytes").number()) + " verified");
+    const Value& verified = peer.at("verified");
+    if (verified.as_map() == nullptr) return block;
+    const std::uint64_t differing = verified.at("differing_bytes").number();
+    std::string out = "verified at " + or_dash(verified.at("time")) + ", step " +
+                      or_dash(verified.at("lsn")) + ": ";
+    out += differing == 0 ? "equal" : bytes_text(differing) + " differed";
+    if (is_true(verified.at("repaired"))) out += "; repaired";
+    return block + field("", out);
+}
+
 // What waits for the standbys, in memory and on disk, and how much may.
 std::string backlog_text(const Value& group) {
     const Value& backlog = group.at("backlog");
@@ -120,6 +136,7 @@ std::string peer_text(const Value& peer) {
     std::string block = field("peer " + or_dash(peer.at("node")), out) + why_text(peer);
     if (const Value& copy = peer.at("copy"); copy.as_map() != nullptr)
         block += field("", copy_text(copy));
+    block += verified_text(peer);
     std::string positions;
     for (const char* const stage : {"received", "durable", "applied"}) {
         if (peer.at(stage).is_null()) continue;

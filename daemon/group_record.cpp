@@ -114,6 +114,17 @@ void read_joining(Words& words, GroupRecord& record) {
     record.peers[name].joining = true;
 }
 
+void read_verified(Words& words, GroupRecord& record) {
+    VerifyRecord verified;
+    const std::string name = words.text();
+    verified.at = WallTime(std::chrono::nanoseconds(words.number<std::int64_t>()));
+    verified.lsn = Lsn(words.number());
+    verified.compared_bytes = words.number();
+    verified.differing_bytes = words.number();
+    verified.repaired = words.number() != 0;
+    record.peers[name].verified = verified;
+}
+
 void read_intent(Words& words, GroupRecord& record) {
     IntentRecord intent;
     intent.id = words.uuid();
@@ -165,6 +176,8 @@ bool read_line(const std::string& key, Words& words, GroupRecord& record) {
         read_proved(words, record);
     } else if (key == "joining") {
         read_joining(words, record);
+    } else if (key == "verified") {
+        read_verified(words, record);
     } else if (key == "intent") {
         read_intent(words, record);
     } else if (key == "tip") {
@@ -239,6 +252,11 @@ std::string pack_record(const GroupRecord& record) {
             out +=
                 fmt::format("proved {} {} {}\n", name, proved->timeline.hex(), proved->lsn.value());
         if (peer.joining) out += fmt::format("joining {}\n", name);
+        if (const auto& verified = peer.verified)
+            out += fmt::format("verified {} {} {} {} {} {:d}\n", name,
+                               verified->at.time_since_epoch().count(), verified->lsn.value(),
+                               verified->compared_bytes, verified->differing_bytes,
+                               verified->repaired);
     }
     if (const auto& intent = record.intent) {
         out += fmt::format("intent {} {} {}", intent->id.hex(), intent->boot.hex(),

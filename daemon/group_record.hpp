@@ -25,6 +25,16 @@ struct VolumeRecord {
     std::uint32_t sampled_data = 0;  // how many of them held anything but zeroes
 };
 
+// The newest compare of a standby as a whole with its primary.
+struct VerifyRecord {
+    WallTime at;  // it ended
+    Lsn lsn;      // at which it is equal, or was found different last
+    std::uint64_t compared_bytes = 0;
+    std::uint64_t differing_bytes = 0;
+    bool repaired = false;
+    bool operator==(const VerifyRecord&) const = default;
+};
+
 // What a primary knows of one standby across restarts.
 struct PeerRecord {
     std::optional<Lsn> behind_since;  // writes from here on were acknowledged without it
@@ -35,6 +45,7 @@ struct PeerRecord {
     // It was added to a running group: it counts for `ack` when it has caught up for the first
     // time.
     bool joining = false;
+    std::optional<VerifyRecord> verified;
 };
 
 // The write-intent map of a primary's own devices (docs/write-intent-map.md).

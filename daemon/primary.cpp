@@ -260,9 +260,12 @@ void Primary::session_moved(Standing& standing) {
             context_.event("resync", name + " is consistent again" + copy_story(session));
         context_.save().ignore("compared once more after the next start");
     }
-    if (whole && std::exchange(standing.copying, false))
+    if (whole && std::exchange(standing.copying, false)) {
+        context_.record.peers[name].verified.reset();  // it was of another replica
+        context_.save().ignore("it is only told");
         context_.event("session",
                        name + ": streaming, the first copy is done" + copy_story(session));
+    }
     if (whole && !standing.lost_order) standing.any_difference = false;
     if (whole) answered(standing);
     drop_frames();

@@ -142,6 +142,9 @@ Value Primary::peer_status(const std::string& name, const Standing& standing) co
     const Value copy = standing.session ? copy_status(*standing.session) : Value();
     value.set("copied", copy.is_null() ? Value() : copy.at("done_bytes"));
     value.set("copy", copy);
+    const bool known = record != context_.record.peers.end();
+    value.set("verified", known ? verified_status(record->second) : Value());
+    value.set("verifying", standing.session ? verify_status(*standing.session) : Value());
     const bool mapped = pipeline_ && context_.record.intent;
     value.set("may_differ_bytes",
               mapped ? Value(pipeline_->marked_bytes(bit_of(name)).value()) : Value());

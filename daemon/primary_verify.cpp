@@ -15,7 +15,40 @@ VerifyAccess Primary::verify_access() {
         one.lost_order = true;
         send_actions(one, Point()).fail(Status(ErrorCode::closed, why));
     };
+    access.quiet = [this] {
+        std::vector<std::string> names;
+        if (state_ != State::serving || restore_.running() || !restore_.pending().empty())
+            return names;
+        for (const auto& [name, standing] : standings_) {
+            if (!standing.session) continue;  // it is away; the others do not wait for it
+            const SendSession& session = *standing.session;
+            const bool streams = session.state() == SendSession::State::streaming &&
+                                 session.acked().consistent && !standing.lost_order;
+            if (!streams) return std::vector<std::string>();
+            names.push_back(name);
+        }
+        return names;
+    };
+    access.newest = [this] { return sealed_.point.lsn; };
     return access;
+}
+
+Value verified_status(const PeerRecord& record) {
+    if (!record.verified) return {};
+    const VerifyRecord& verified = *record.verified;
+    Value value = Value::map();
+    value.set("time", format_time(verified.at)).set("lsn", verified.lsn.value());
+    value.set("compared_bytes", verified.compared_bytes);
+    value.set("differing_bytes", verified.differing_bytes);
+    return value.set("repaired", verified.repaired);
+}
+
+Value verify_status(const SendSession& session) {
+    const Verify* verify = session.verifying();
+    if (verify == nullptr || verify->ended()) return {};
+    Value value = Value::map();
+    value.set("done_bytes", verify->compared_bytes());
+    return value.set("total_bytes", verify->total_bytes());
 }
 
 Status Primary::verify(const std::string& only, bool repair,
@@ -24,7 +57,7 @@ Status Primary::verify(const std::string& only, bool repair,
     if (standings_.empty()) return {ErrorCode::refused, "the group has no standby to compare with"};
     if (!only.empty() && !standings_.contains(only))
         return {ErrorCode::usage, only + " is no standby of the group"};
-    VerifyJob::Command command{{}, repair, std::move(tell)};
+    VerifyJob::Command command{{}, repair, false, std::move(tell)};
     for (const auto& [name, standing] : standings_)
         if (only.empty() || name == only) command.standbys.push_back(name);
     return verify_.begin(std::move(command));

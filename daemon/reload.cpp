@@ -12,10 +12,10 @@ namespace {
 using Keys = std::map<std::string, std::string>;  // key, value
 
 // Of a group; "x." stands for all of a table.
-constexpr std::array<std::string_view, 13> kLive = {
+constexpr std::array<std::string_view, 14> kLive = {
     "ack",         "ack_standbys", "on_standby_loss", "standby_timeout", "start_wait",
     "queue_bytes", "spool_bytes",  "rate_limit",      "keepalive.",      "sync_rate",
-    "max_resync",  "compression",  "history."};
+    "max_resync",  "verify_every", "compression",     "history."};
 
 bool live(const std::string& key) {
     return std::any_of(kLive.begin(), kLive.end(), [&](std::string_view one) {
@@ -93,6 +93,7 @@ void take_group(GroupConfig& running, const GroupConfig& read, Reload& out) {
     running.keepalive = read.keepalive;
     running.sync_rate = read.sync_rate;
     running.max_resync = read.max_resync;
+    running.verify_every = read.verify_every;
     running.keep_time = read.keep_time;
     running.keep_bytes = read.keep_bytes;
     running.reserve_bytes = read.reserve_bytes;

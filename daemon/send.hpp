@@ -70,9 +70,13 @@ class SendSession {
     [[nodiscard]] std::optional<Point> unanswered_end() const {
         return end_said_ && end_ ? std::optional(end_->point) : std::nullopt;
     }
-    // Compares the whole volumes. busy, refused: not now. `done` once, also where the session ends.
+    // Compares the whole volumes. refused: not now; busy: answers to one that has ended are on
+    // their way yet. `done` once, also where the session ends.
     [[nodiscard]] Status verify(const CopyOptions& options,
                                 std::function<void(Result<VerifyResult>)> done);
+    void end_verify(const Status& why) {
+        if (verify_) verify_->end(why);
+    }
     [[nodiscard]] const Verify* verifying() const { return verify_.get(); }
     // Of the initial sync or resync; null: none, or its extents are not known yet.
     [[nodiscard]] const Copy* copy() const { return copy_.get(); }

@@ -54,5 +54,8 @@ struct SealedTime {
 // under way, and what it has come to.
 [[nodiscard]] Value copy_status(const SendSession& session);
 [[nodiscard]] std::string copy_story(const SendSession& session);
+// Of its newest compare as a whole, and of one that runs (primary_verify.cpp); null: none.
+[[nodiscard]] Value verified_status(const PeerRecord& record);
+[[nodiscard]] Value verify_status(const SendSession& session);
 
 }  // namespace everstep::daemon

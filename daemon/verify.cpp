@@ -18,7 +18,7 @@ Verify::Verify(CopyOptions options, VerifyActions actions)
 
 Verify::~Verify() {
     *alive_ = nullptr;
-    if (actions_.done) fail({ErrorCode::closed, "the link to the standby ended"});
+    end({ErrorCode::closed, "the link to the standby ended"});
 }
 
 void Verify::ask() {

@@ -53,6 +53,9 @@ class Verify {
     // A question that leaves now, once frame `next - 1` has left.
     [[nodiscard]] std::optional<wire::HashRequest> take(FrameSeq next);
     [[nodiscard]] bool may_send(FrameSeq frame) const;
+    void end(const Status& why) {  // `done` with it, where it has not ended
+        if (!ended()) fail(why);
+    }
     [[nodiscard]] bool ended() const { return !actions_.done; }
     // And no answer is on its way any more.
     [[nodiscard]] bool over() const { return ended() && asked_.empty(); }

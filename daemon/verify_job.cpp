@@ -43,20 +43,61 @@ VerifyJob::~VerifyJob() {
 }
 
 Status VerifyJob::begin(Command command) {
+    if (command_ && command_->by_itself) give_up("it is verified at a command");
     if (command_) return {ErrorCode::busy, "a verify of this group runs already"};
     command_ = std::move(command);
     results_.clear();
     for (const std::string& name : command_->standbys) results_[name] = Value();
-    for (const std::string& name : std::vector(command_->standbys)) {
-        Status begun(ErrorCode::unreachable, "it is not connected");
-        if (SendSession* session = access_.session(name))
-            begun = session->verify(access_.options(),
-                                    [this, alive = alive_, name](Result<VerifyResult> done) {
-                                        if (*alive != nullptr) compared(name, done);
-                                    });
-        if (!begun.ok()) compared(name, begun);
-    }
+    later_.clear();
+    for (const std::string& name : std::vector(command_->standbys)) begin_with(name);
     return {};
+}
+
+void VerifyJob::begin_with(const std::string& standby) {
+    if (!command_) return;
+    CopyOptions options = access_.options();
+    if (command_->by_itself) {
+        std::uint64_t all = 0;
+        for (const VolumeRecord& volume : context_.record.volumes) all += volume.size.value();
+        options.bytes_a_second = VerifySchedule::rate(ByteCount(all), context_.group->verify_every,
+                                                      ByteCount(options.bytes_a_second))
+                                     .value();
+    }
+    Status begun(ErrorCode::unreachable, "it is not connected");
+    if (SendSession* session = access_.session(standby))
+        begun =
+            session->verify(options, [this, alive = alive_, standby](Result<VerifyResult> done) {
+                if (*alive != nullptr) compared(standby, done);
+            });
+    if (begun.code() == ErrorCode::busy) return later_.push_back(standby);
+    if (!begun.ok()) compared(standby, begun);
+}
+
+void VerifyJob::look_at_schedule() {
+    const std::chrono::seconds every = context_.group->verify_every;
+    const bool off = every == std::chrono::seconds(0);
+    if (off && command_ && command_->by_itself) give_up("`verify_every` is off");
+    if (off || command_) return;
+    std::vector<VerifySchedule::Standby> standbys;
+    for (const std::string& name : access_.quiet())
+        standbys.push_back({name, context_.record.peers[name].verified
+                                      ? std::optional(context_.record.peers[name].verified->at)
+                                      : std::nullopt});
+    Command command;
+    command.standbys =
+        schedule_.due(every, {context_.clock->wall(), context_.clock->boot()}, standbys);
+    if (command.standbys.empty()) return;
+    command.by_itself = true;
+    command.tell = [](const Value&, bool) {};
+    begin(std::move(command)).ignore("none runs");
+}
+
+void VerifyJob::give_up(const std::string& why) {
+    const Status closed(ErrorCode::closed, why);
+    for (const std::string& name : std::vector(command_->standbys)) {
+        if (SendSession* session = access_.session(name)) session->end_verify(closed);
+        compared(name, closed);  // where it had not begun
+    }
 }
 
 void VerifyJob::compared(const std::string& standby, const Result<VerifyResult>& done) {
@@ -64,6 +105,7 @@ void VerifyJob::compared(const std::string& standby, const Result<VerifyResult>&
     if (!command_ || asked == results_.end() || !asked->second.is_null()) return;
     Value result = Value::map().set("node", standby);
     if (done.ok()) {
+        record(standby, *done);
         result = result_of(standby, *done);
         const bool differs = !done->extents.empty();
         context_.event(
@@ -74,9 +116,25 @@ void VerifyJob::compared(const std::string& standby, const Result<VerifyResult>&
         if (differs && command_->repair) return repair(standby, *done, std::move(result));
     } else {
         result.set("error", done.status().message());
+        if (command_->by_itself) {
+            schedule_.failed(standby, context_.clock->boot());
+            context_.event("verify", standby + " was not compared: " + done.status().message());
+        }
     }
     asked->second = std::move(result);
     end_if_done();
+}
+
+// What was equal is so from then on, as both sides take the same writes.
+void VerifyJob::record(const std::string& standby, const VerifyResult& found) {
+    schedule_.done(standby);
+    VerifyRecord verified;
+    verified.at = context_.clock->wall();
+    verified.lsn = found.extents.empty() ? access_.newest() : found.lsn;
+    verified.compared_bytes = found.compared_bytes;
+    verified.differing_bytes = found.differing_bytes;
+    context_.record.peers[standby].verified = verified;
+    context_.save().ignore("then it is verified sooner again");
 }
 
 Value VerifyJob::result_of(const std::string& standby, const VerifyResult& found) const {
@@ -117,6 +175,8 @@ std::vector<journal::GapExtent> VerifyJob::with_repair(
 
 void VerifyJob::tick() {
     look_at_repairs();
+    look_at_schedule();
+    for (const std::string& name : std::exchange(later_, {})) begin_with(name);
     if (command_) tell_progress();
 }
 
@@ -130,6 +190,10 @@ void VerifyJob::look_at_repairs() {
             continue;
         }
         if (!what.told) results_[name] = Value(what.result).set("repaired", true);
+        if (auto& verified = context_.record.peers[name].verified) {
+            verified->repaired = verified->differing_bytes > 0;
+            context_.save().ignore("it is only told");
+        }
         at = repairs_.erase(at);
         end_if_done();
     }
@@ -177,11 +241,13 @@ void VerifyJob::end_if_done() {
 
 void VerifyJob::forget(const std::string& standby, const std::string& why) {
     repairs_.erase(standby);
+    std::erase(later_, standby);
     compared(standby, Status(ErrorCode::closed, why));
 }
 
 void VerifyJob::cut(const std::string& why) {
     repairs_.clear();
+    later_.clear();
     for (auto& [name, result] : results_)
         if (result.is_null()) result = Value::map().set("node", name).set("error", why);
     end_if_done();

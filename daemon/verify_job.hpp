@@ -1,6 +1,7 @@
 // VerifyJob: `everstep verify` of one group: its standbys compared with the primary, and brought
 // what differs by a resync of those ranges (journaled extents in a gap that ends in a step of its
-// own).
+// own). With `verify_every` it compares by itself, and repairs nothing: whose disk is right is for
+// the operator to say. A command ends such a run and begins at once.
 //
 // Thread: the node's loop. Repairs go on when nobody waits for the command any more, until the
 // standby is consistent again, and the command does not wait for one whose link is gone; a restart
@@ -15,6 +16,7 @@
 #include "common/base/value.hpp"
 #include "daemon/group_context.hpp"
 #include "daemon/send.hpp"
+#include "daemon/verify_schedule.hpp"
 
 namespace everstep::daemon {
 
@@ -24,6 +26,9 @@ struct VerifyAccess {
     std::function<CopyOptions()> options;
     // The session ends, and the next one is a resync.
     std::function<void(const std::string& standby, const std::string& why)> resync;
+    // Who streams; nobody while a copy, a resync or a restore is under way.
+    std::function<std::vector<std::string>()> quiet;
+    std::function<Lsn()> newest;  // step that was sealed
 };
 
 class VerifyJob {
@@ -31,11 +36,12 @@ class VerifyJob {
     struct Command {
         std::vector<std::string> standbys;
         bool repair = false;
+        bool by_itself = false;                           // of the schedule
         std::function<void(Value body, bool last)> tell;  // progress, at last the results
     };
     VerifyJob(GroupContext& context, VerifyAccess access);
     ~VerifyJob();
-    [[nodiscard]] Status begin(Command command);  // busy: one runs already
+    [[nodiscard]] Status begin(Command command);  // busy: another command runs already
     void tick();
     // The ranges of a resync to that standby, with what is to be repaired there.
     [[nodiscard]] std::vector<journal::GapExtent> with_repair(
@@ -50,7 +56,11 @@ class VerifyJob {
         std::chrono::nanoseconds linked_at{0};  // the standby was connected last
         bool told = false;                      // the command does not wait for it any more
     };
+    void begin_with(const std::string& standby);
+    void look_at_schedule();
+    void give_up(const std::string& why);
     void compared(const std::string& standby, const Result<VerifyResult>& done);
+    void record(const std::string& standby, const VerifyResult& found);
     [[nodiscard]] Value result_of(const std::string& standby, const VerifyResult& found) const;
     void repair(const std::string& standby, const VerifyResult& found, Value result);
     void look_at_repairs();
@@ -62,6 +72,8 @@ class VerifyJob {
     VerifyAccess access_;
     std::optional<Command> command_;
     std::map<std::string, Value> results_;  // of the command's standbys; null: under way
+    std::vector<std::string> later_;        // of them: not begun yet
+    VerifySchedule schedule_;
     std::chrono::nanoseconds told_{0};
     std::map<std::string, Repair> repairs_;
     std::shared_ptr<VerifyJob*> alive_;

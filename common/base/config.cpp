@@ -168,6 +168,8 @@ std::vector<std::pair<std::string, std::string>> GroupConfig::resolved() const {
         {"sync_rate", format_byte_count(sync_rate)},
         {"max_resync", max_resync.percent == 0 ? format_byte_count(max_resync.bytes)
                                                : fmt::format("{}%", max_resync.percent)},
+        {"verify_every",
+         verify_every.count() == 0 ? "off" : fmt::format("{}s", verify_every.count())},
         {"rate_limit", format_byte_count(rate_limit)},
         {"keepalive.interval", fmt::format("{}ms", keepalive.interval.count())},
         {"keepalive.timeout", fmt::format("{}ms", keepalive.timeout.count())},

@@ -84,6 +84,7 @@ struct GroupConfig {
     CompressionSetting compression;
     ByteCount sync_rate{0};  // a second, compared by an initial sync or resync; 0 = no limit
     ShareLimit max_resync{25, ByteCount(0)};  // more of the volumes different stops a resync
+    std::chrono::seconds verify_every{0};     // the standbys are compared so often; 0 = never
     std::chrono::seconds keep_time{0};        // history = { .. }; 0 = no limit by time
     ByteCount keep_bytes{0};                  // 0 = no limit by bytes
     ByteCount reserve_bytes{1ULL << 30};

@@ -39,6 +39,7 @@ class ConfigParser {
     void read_ack(ConfigTable& table, GroupConfig& group);
     void read_link(ConfigTable& table, GroupConfig& group);
     void read_compression(ConfigTable& table, GroupConfig& group);
+    static void read_verify(ConfigTable& table, GroupConfig& group);
     void read_history(ConfigTable& table, GroupConfig& group);
     void read_volume(const ConfigTable& parent, const ConfigItem& item, GroupConfig& group);
     void read_volume_nodes(ConfigTable& table, const GroupConfig& group, VolumeConfig& volume);
@@ -152,11 +153,12 @@ void ConfigParser::read_group(const ConfigItem& item, std::size_t index) {
     read_history(table, group);
     group.sync_rate = table.bytes("sync_rate", group.sync_rate);
     group.max_resync = table.share("max_resync", group.max_resync);
+    read_verify(table, group);
     for (const ConfigItem* volume : table.tables("volume")) read_volume(table, *volume, group);
     table.finish(
         "only name, primary, standbys, ack, ack_standbys, on_standby_loss, standby_timeout, "
         "start_wait, queue_bytes, spool_bytes, segment_bytes, compression, rate_limit, keepalive, "
-        "sync_rate, max_resync, history, volume");
+        "sync_rate, max_resync, verify_every, history, volume");
     config_.groups.push_back(std::move(group));
 }
 
@@ -258,6 +260,20 @@ void ConfigParser::read_compression(ConfigTable& table, GroupConfig& group) {
     }
     group.compression.automatic = text && item->text == "auto";
     group.compression.level = level ? static_cast<int>(item->integer) : 0;
+}
+
+void ConfigParser::read_verify(ConfigTable& table, GroupConfig& group) {
+    const ConfigItem* item = table.find("verify_every");
+    if (item == nullptr || (item->kind == ConfigItem::Kind::text && item->text == "off")) return;
+    const auto every = item->kind == ConfigItem::Kind::text
+                           ? parse_duration(item->text)
+                           : Result<std::chrono::nanoseconds>(std::chrono::nanoseconds(0));
+    if (!every.ok() || *every < seconds(1) || *every % seconds(1) != seconds(0)) {
+        table.refuse(*item, "verify_every", shown(*item),
+                     "\"off\", or an integer and s, m, h or d, one second or more");
+        return;
+    }
+    group.verify_every = std::chrono::duration_cast<seconds>(*every);
 }
 
 void ConfigParser::read_history(ConfigTable& table, GroupConfig& group) {

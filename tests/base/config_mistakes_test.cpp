@@ -271,6 +271,10 @@ TEST(ConfigMistake, LimitsOfCopies) {
         const std::string to = "max_resync = " + value + "\nsegment_bytes";
         expect_refused({{"segment_bytes", to, 29, "group.db.max_resync", value}});
     }
+    for (const std::string value : {"\"on\"", "\"0s\"", "\"1500ms\"", "\"-1d\"", "7"}) {
+        const std::string to = "verify_every = " + value + "\nsegment_bytes";
+        expect_refused({{"segment_bytes", to, 29, "group.db.verify_every", value}});
+    }
     const std::string rate = "sync_rate = \"8\"\nsegment_bytes";
     expect_refused({{"segment_bytes", rate, 29, "group.db.sync_rate", "\"8\""}});
 }

@@ -126,6 +126,21 @@ TEST(Config, CompressionIsAWordOrALevel) {
     }
 }
 
+TEST(Config, VerifyEveryIsOffOrATime) {
+    const std::tuple<const char*, std::int64_t, const char*> settings[] = {
+        {"\"off\"", 0, "off"}, {"\"7d\"", 604800, "604800s"}, {"\"1s\"", 1, "1s"}};
+    for (const auto& [text, wanted, name] : settings) {
+        const Config config =
+            good(replaced(test::kGoodConfig, "ack_standbys = 1",
+                          std::string("ack_standbys = 1\nverify_every = ") + text));
+        ASSERT_EQ(config.groups.size(), 1U);
+        EXPECT_EQ(config.groups[0].verify_every, std::chrono::seconds(wanted)) << text;
+        const auto canonical = config.groups[0].canonical();
+        const std::map<std::string, std::string> map(canonical.begin(), canonical.end());
+        EXPECT_EQ(map.at("verify_every"), name);
+    }
+}
+
 TEST(Config, LocalHistoryNeedsNoStandby) {
     std::string text = replaced(test::kGoodConfig, "[\"beta\"]", "[]");
     text = replaced(text, "ack_standbys = 1", "ack_standbys = \"all\"");
@@ -157,6 +172,7 @@ TEST(Config, CanonicalFormHasEverySettingSorted) {
         {"segment_bytes", "32MiB"},
         {"sync_rate", "0B"},
         {"max_resync", "25%"},
+        {"verify_every", "off"},
         {"rate_limit", "0B"},
         {"keepalive.interval", "1000ms"},
         {"keepalive.timeout", "10000ms"},

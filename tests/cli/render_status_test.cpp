@@ -89,6 +89,27 @@ TEST(StatusText, OneThatJoinsHasLostNothingAndIsNoLag) {
     EXPECT_EQ(its.find("order was lost"), std::string::npos) << its;
 }
 
+TEST(StatusText, APeersNewestVerifyIsShown) {
+    const auto text = [](std::uint64_t differing, bool repaired) {
+        Value verified = Value::map();
+        verified.set("time", "2026-11-28T11:00:00.000000Z").set("lsn", 1200);
+        verified.set("differing_bytes", differing).set("repaired", repaired);
+        Value running = Value::map();
+        running.set("done_bytes", 1U << 20).set("total_bytes", 3U << 20);
+        Value peer = Value::map();
+        peer.set("node", "beta").set("state", "connected");
+        peer.set("verified", verified).set("verifying", running);
+        Value group = primary_group();
+        group.set("peers", Value::list().push(peer));
+        return status_text(body_of(group));
+    };
+    const std::string at = "verified at 2026-11-28T11:00:00.000000Z, step 1200: ";
+    EXPECT_NE(text(0, false).find(at + "equal\n"), std::string::npos) << text(0, false);
+    EXPECT_NE(text(8192, false).find(at + "8.0 KiB differed\n"), std::string::npos);
+    EXPECT_NE(text(8192, true).find(at + "8.0 KiB differed; repaired\n"), std::string::npos);
+    EXPECT_NE(text(0, false).find("1.0 MiB of 3.0 MiB verified\n"), std::string::npos);
+}
+
 TEST(StatusText, CompressionIsShownWhereItIsOn) {
     const auto text = [](const char* setting, bool working, const Value& ratio) {
         Value compression = Value::map();

@@ -47,6 +47,9 @@ GroupRecord sample() {
     record.intent = IntentRecord{Uuid::random(), Uuid::random(), {"beta", "", "gamma"}};
     record.peers["gamma"] = {};
     record.peers["gamma"].joining = true;
+    record.peers["beta"].verified =
+        VerifyRecord{WallTime(std::chrono::nanoseconds(1'790'000'000'123'456'789)), Lsn(38),
+                     1 << 30, 4096, true};
     return record;
 }
 
@@ -58,6 +61,7 @@ TEST(GroupRecord, ComesBackAsItWas) {
     EXPECT_EQ(back->tip, record.tip);
     EXPECT_EQ(back->step, record.step);
     EXPECT_EQ(back->restore, record.restore);
+    EXPECT_EQ(back->peers.at("beta").verified, record.peers.at("beta").verified);
     EXPECT_TRUE(back->unserved);
     EXPECT_EQ(back->takeovers, 3U);
     EXPECT_EQ(back->acked, Lsn(98));

@@ -51,6 +51,14 @@ TEST_F(ReloadTest, RetentionLimitsAreTakenOverInPlace) {
     EXPECT_EQ(group->reserve_bytes, ByteCount(1ULL << 30));
 }
 
+TEST_F(ReloadTest, WhenItIsVerifiedIsTakenOver) {
+    const Reload change = reload("ack_standbys = 1\n", "ack_standbys = 1\nverify_every = \"7d\"\n");
+    EXPECT_TRUE(change.restart.empty());
+    ASSERT_EQ(change.taken.size(), 1U);
+    EXPECT_EQ(change.taken[0].text, "verify_every: 604800s, was off");
+    EXPECT_EQ(running.group("db")->verify_every, std::chrono::hours(7 * 24));
+}
+
 TEST_F(ReloadTest, WhatAckAsksForAndTheLimitsOfTheLinkAreTakenOver) {
     const Reload change = reload(
         "ack = \"durable\"\nack_standbys = 1\non_standby_loss = \"stall\"\n"

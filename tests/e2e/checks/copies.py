@@ -1,4 +1,4 @@
-"""A copy for a standby sends what differs: after an offline seed, at a bounded rate, compressed, and not without end."""
+"""A copy for a standby sends what differs: after an offline seed, bounded, compressed, and not without end."""
 
 import os
 import re

@@ -1,8 +1,9 @@
-"""`everstep verify`: standbys compared with the primary while both run, and brought what differs."""
+"""`everstep verify`: standbys compared with the primary while both run, and brought what differs; also by itself."""
 
 import os
 from concurrent.futures import ThreadPoolExecutor, as_completed
 
+from checks.reload import reload
 from everstep_lab.base import require, wait_for
 from everstep_lab.nbdio import connect, raw_images
 from everstep_lab.nodes import GROUP
@@ -128,3 +129,51 @@ def repair_of_a_standby_that_goes(context):
         lab.wait_streaming()
         lab.wait_caught_up()
         require(result_of(alpha.cli("verify", GROUP).expect(0))["differing_bytes"] == 0, "not repaired")
+
+
+@check("verify.by_itself", 240)
+def by_itself(context):
+    """`verify_every` finds a foreign write unasked, under writes, and says so; a restart forgets nothing."""
+    size = 8 * MIB
+    with Scene(context, {"data": size}) as scene:
+        lab, alpha, beta = scene.lab, scene.alpha, scene.beta
+        lab.start()
+        fill(scene, size)
+
+        def verified():
+            return alpha.status()["peers"][0]["verified"]
+
+        def set_every(value):
+            lab.group["verify_every"] = value
+            lab.write_config()
+            for node in (beta, alpha):
+                reload(node, f"verify_every: {value}")
+        require(verified() is None, "it is off, and ran")
+        set_every("2s")
+        first = wait_for("it ran", verified, 60)
+        require(first["differing_bytes"] == 0 and first["compared_bytes"] == size, f"status says {first}")
+        spoil(beta, [5 * MIB])
+        client = connect(alpha.uri())
+
+        def found():
+            client.pwrite(os.urandom(BLOCK), 3 * MIB)
+            now = verified()
+            return now if now["differing_bytes"] else None
+        second = wait_for("the foreign write is found", found, 60)
+        require(second["differing_bytes"] == BLOCK and second["time"] > first["time"], f"status says {second}")
+        require(second["lsn"] >= first["lsn"] and not second["repaired"], f"status says {second}")
+        require(alarms(alpha), "no alarm")
+        require(not beta.status()["history"]["gaps"], "it was repaired unasked")
+        client.shutdown()
+
+        set_every("3600s")
+        kept = wait_for("none runs", lambda: alpha.status()["peers"][0]["verifying"] is None and verified(), 60)
+        alpha.term()
+        alpha.start()
+        lab.wait_serving()
+        lab.wait_caught_up()
+        require(verified() == kept, f"before the restart {kept}, behind it {verified()}")
+        require(result_of(alpha.cli("verify", GROUP, "--repair").expect(0))["repaired"], "not repaired")
+        require(verified()["repaired"], f"status says {verified()}")
+        require(result_of(alpha.cli("verify", GROUP).expect(0))["differing_bytes"] == 0, "not repaired")
+        require(verified()["differing_bytes"] == 0, f"a command counts, too: {verified()}")
