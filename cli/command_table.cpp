@@ -328,10 +328,11 @@ std::vector<CommandSpec> role_commands() {
 std::vector<CommandSpec> group_commands() {
     return {
         {"group apply",
-         "add, remove or replace standbys of a group that runs",
+         "add, remove or replace standbys of a group that runs, or add a volume",
          "Reads the configuration again, on every node of the group, and shows what would follow "
          "for GROUP (of a node with one group, that one): standbys that come, go or are copied "
-         "anew, and how many bytes that copies; settings that count at once and those that need a "
+         "anew, volumes that come, and how many bytes that copies; settings that count at once and "
+         "those that need a "
          "restart; what is refused, and why. Then it asks, or --yes does it. Nobody is "
          "disconnected from the volumes and the other standbys go on. Put the same file on every "
          "node first. A node that is away takes it up when it starts with the new file.",

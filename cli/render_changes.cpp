@@ -67,7 +67,12 @@ std::string takeover_text(const Invocation& invocation, const Value& body) {
                                            : count_text(body.at("lost_steps").number(), "step");
     if (!body.at("lost_seconds").is_null())
         out += ", " + seconds_text(real(body.at("lost_seconds")));
-    return out + '\n' + uris_text(body.at("uris"), "  ");
+    out += '\n' + uris_text(body.at("uris"), "  ");
+    if (const Value::List* const not_served = body.at("not_served").as_list())
+        for (const Value& volume : *not_served)
+            out += "  " + or_dash(volume) +
+                   " is not served: it was added, and the step has not all of it\n";
+    return out;
 }
 
 // Where a restore goes: a step, or what a file holds.

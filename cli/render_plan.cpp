@@ -8,6 +8,7 @@ std::string sign_of(const std::string& kind) {
     if (kind == "standby-added") return "+ standby ";
     if (kind == "standby-removed") return "- standby ";
     if (kind == "standby-replaced") return "* standby ";
+    if (kind == "volume-added") return "+ volume ";
     if (kind == "address") return "~ address of ";
     if (kind == "absent" || kind == "takes") return "node ";
     if (kind == "restart") return "! ";

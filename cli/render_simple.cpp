@@ -125,7 +125,11 @@ std::string export_text(const Value& body, bool quiet) {
                       or_dash(body.at("lsn")) + " of timeline " + timeline_of(body);
     out += is_true(body.at("writable")) ? ", writable:\n" : ", read-only:\n";
     const std::string uris = uris_text(body.at("uris"), "  ");
-    return out + (uris.empty() ? "  " + or_dash(body.at("uri")) + '\n' : uris);
+    out += uris.empty() ? "  " + or_dash(body.at("uri")) + '\n' : uris;
+    for (const Value& volume : items(body.at("left_out")))
+        out +=
+            "  " + or_dash(volume) + " is left out: it was added, and the step has not all of it\n";
+    return out;
 }
 
 }  // namespace everstep::cli

@@ -164,6 +164,11 @@ std::string volume_text(const Value& volume) {
     out += ", " + or_dash(volume.at("device"));
     if (!volume.at("capture").is_null()) out += ", " + or_dash(volume.at("capture"));
     if (!volume.at("uri").is_null()) out += ", " + or_dash(volume.at("uri"));
+    const Value& read = volume.at("read_in");
+    if (!read.is_null())
+        out += ", added: " + bytes_text(read.at("done_bytes").number()) + " of it read in";
+    if (read.is_null() && !volume.at("whole").is_null() && !is_true(volume.at("whole")))
+        out += ", added: the history has not all of it yet";
     return field("volume " + or_dash(volume.at("name")), out);
 }
 

@@ -69,7 +69,7 @@ class Planner {
                                            in_.wanted.standbys.size(), in_.standbys_max));
     }
 
-    // Frames name a volume by its place, and the history of a volume begins with the group's.
+    // Frames name a volume by its place, which is of that volume for ever.
     void volumes() {
         for (const VolumeConfig& now : in_.running.volumes) {
             const std::string key = "volume." + now.name;
@@ -96,11 +96,45 @@ class Planner {
         for (const VolumeConfig& next : in_.wanted.volumes) {
             const bool known = std::any_of(in_.running.volumes.begin(), in_.running.volumes.end(),
                                            [&](const auto& one) { return one.name == next.name; });
-            if (!known)
-                refuse("volume." + next.name,
-                       "is new: a volume cannot be added to a group that "
-                       "runs yet; give it a group of its own");
+            if (!known) volume_added(next);
         }
+    }
+
+    void volume_added(const VolumeConfig& volume) {
+        const std::string key = "volume." + volume.name;
+        const NewVolume own = new_volume(in_.volumes, volume.name);
+        const auto place = static_cast<std::size_t>(&volume - in_.wanted.volumes.data());
+        if (place < in_.running.volumes.size())
+            refuse(key, fmt::format("is new and found at place {}, which volume {} has: a new one "
+                                    "goes behind all others",
+                                    place, in_.running.volumes[place].name));
+        if (in_.serves_store)
+            refuse(key, "is new: a group that is served through its store takes no volume yet");
+        if (in_.running.standbys != in_.wanted.standbys)
+            refuse(key, "is new, and the file names other standbys, too: one after the other");
+        if (!own.problem.empty()) refuse(fmt::format("{}.{}", key, in_.node), own.problem);
+        for (const ApplyMember& one : in_.members) {
+            const NewVolume there = new_volume(one.volumes, volume.name);
+            const std::string there_key = fmt::format("{}.{}", key, one.node);
+            if (!there.problem.empty()) refuse(there_key, there.problem);
+            const bool sized = own.size.value() != 0 && there.size.value() != 0;
+            if (there.problem.empty() && own.problem.empty() && sized && own.size != there.size)
+                refuse(there_key, fmt::format("found {} bytes on {}, {} on {}", there.size.value(),
+                                              one.node, own.size.value(), in_.node));
+        }
+        plan_.steps.push_back(
+            {"volume-added", volume.name,
+             fmt::format("served as soon as this is done; what it holds, up to {}, is shipped as "
+                         "steps, and history has it from the last of them on. The sessions of the "
+                         "standbys begin anew, and exports there end or connect again",
+                         format_byte_count(own.size)),
+             own.size});
+    }
+    [[nodiscard]] static NewVolume new_volume(const std::vector<NewVolume>& all,
+                                              const std::string& name) {
+        for (const NewVolume& one : all)
+            if (one.name == name) return one;
+        return {name};
     }
 
     // The same on every member; who has left may have any.
@@ -307,6 +341,9 @@ void take_members(Config& running, const Config& read, const std::string& group,
                 break;
             }
         }
+        // A plan that takes them has none in another place.
+        for (std::size_t i = at->volumes.size(); i < wanted->volumes.size(); ++i)
+            at->volumes.push_back(wanted->volumes[i]);
     }
     take_nodes(running, read, self);
 }

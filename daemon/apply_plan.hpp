@@ -2,7 +2,7 @@
 // themselves, and what follows; a decision without I/O. And how a running configuration takes the
 // members of one that was read. Pure; any thread.
 // Invariants: what cannot be done whole is refused, and a plan with a refusal changes nothing; the
-// places of volumes never change.
+// places of volumes never change, and one that is new takes the place behind all others.
 #pragma once
 
 #include <set>
@@ -12,6 +12,7 @@
 
 #include "common/base/config.hpp"
 #include "common/base/value.hpp"
+#include "daemon/apply_volumes.hpp"
 
 namespace everstep::daemon {
 
@@ -26,8 +27,9 @@ struct ApplyMember {
     Section running{};       // what it runs; empty: nothing
     std::string moved{};     // not empty: "ADDRESS, was ADDRESS"
     bool has_history = false;
-    bool connected = false;  // it receives this node's writes
-    bool keeps = false;      // all that was acknowledged is durable there
+    bool connected = false;            // it receives this node's writes
+    bool keeps = false;                // all that was acknowledged is durable there
+    std::vector<NewVolume> volumes{};  // that its file adds
 };
 
 struct ApplyInput {
@@ -41,12 +43,14 @@ struct ApplyInput {
     std::size_t standbys_max = 0;
     bool acknowledges = false;  // `ack` is beyond local
     bool restoring = false;     // a restore runs, or was cut
+    bool serves_store = false;
+    std::vector<NewVolume> volumes{};  // that the file adds
 };
 
 struct ApplyStep {
     std::string kind;    // standby-added, standby-removed, standby-replaced, address, primary,
-                         // setting, restart, takes, absent
-    std::string object;  // a node's name, or a key
+                         // volume-added, setting, restart, takes, absent
+    std::string object;  // a node's or a volume's name, or a key
     std::string text;
     ByteCount bytes{};  // at most to be copied
     bool operator==(const ApplyStep&) const = default;
@@ -69,9 +73,9 @@ struct ApplyPlan {
 [[nodiscard]] std::string plan_digest(const ApplyPlan& plan, const GroupConfig& wanted);
 [[nodiscard]] std::string section_digest(const Section& section);
 
-// Of the group of that name: primary, standbys, and where the volumes of new members lie; and the
-// nodes' sections. Settings stay, and `self` keeps its own section. Sections of nodes move in
-// memory, those of groups do not: links look at them.
+// Of the group of that name: primary, standbys, where the volumes of new members lie, and volumes
+// that are new; and the nodes' sections. Settings stay, and `self` keeps its own section. Sections
+// of nodes move in memory, those of groups do not: links look at them.
 void take_members(Config& running, const Config& read, const std::string& group,
                   const std::string& self);
 

@@ -55,8 +55,13 @@ class CapturedVolume : public BlockDevice {
     }
     // Tries again what failed; ships what could be read as a `reread` write.
     virtual void tick() {}
+    // Of a volume that was added: ships the next piece of what it held before. Gives the offset up
+    // to which it has; that of its end: all.
+    [[nodiscard]] virtual Result<ByteOffset> take_in() {
+        return Status(ErrorCode::internal, "the volume is whole");
+    }
     // Where a standby, by its place in the record's order, may differ: the whole volume where no
-    // write-intent map says less.
+    // write-intent map says less. Without what take_in() is still to ship.
     [[nodiscard]] virtual std::vector<journal::GapExtent> may_differ(std::size_t standby) const = 0;
     virtual void all_may_differ(std::size_t /*standby*/) {}
     // There are so many standbys now.

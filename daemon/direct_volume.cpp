@@ -160,19 +160,25 @@ Status DirectVolume::sync() {
 void DirectVolume::note_written(IntentMap::Range range, Lsn lsn) {
     if (!intent_) return;
     intent_->written(range, lsn);
-    keep_failed_marked();
+    for (const Range& failed : failed_)
+        intent_->failed({ByteOffset(failed.offset), ByteCount(failed.length)});
+    keep_unshipped_marked(range);
 }
 
 void DirectVolume::keep_failed_marked() {
     if (!intent_) return;
     for (const Range& range : failed_)
         intent_->failed({ByteOffset(range.offset), ByteCount(range.length)});
+    if (not_shipped_)
+        intent_->failed({ByteOffset(*not_shipped_), ByteCount(size_.value() - *not_shipped_)});
 }
 
 std::vector<journal::GapExtent> DirectVolume::may_differ(std::size_t standby) const {
     auto marked = intent_ ? intent_->marked(standby) : std::nullopt;
-    if (marked) return std::move(*marked);
-    return {{index_, ByteOffset(0), size_}};
+    std::vector<journal::GapExtent> extents{{index_, ByteOffset(0), size_}};
+    if (marked) extents = std::move(*marked);
+    if (not_shipped_) cut_off(extents, *not_shipped_);
+    return extents;
 }
 
 void DirectVolume::all_may_differ(std::size_t standby) {

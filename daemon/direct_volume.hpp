@@ -4,12 +4,15 @@
 // order. Flushes run beside it (SyncWorker). Invariants: a failed write takes no LSN: its range is
 // kept, read again when the device answers, and shipped as a `reread` write. A discarded range
 // reads as zeroes. A write reaches the device only when its regions are durably marked in the
-// write-intent map, where there is one: until then it waits, copied aside.
+// write-intent map, where there is one: until then it waits, copied aside. Of one that was added
+// to a running group (take_in(), in volume_intake.cpp) every region stays marked until its content
+// has been shipped.
 #pragma once
 
 #include <algorithm>
 #include <atomic>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "common/io/file.hpp"
@@ -43,6 +46,9 @@ class DirectVolume final : public CapturedVolume {
     [[nodiscard]] Result<std::vector<io::DataExtent>> holes(ByteOffset offset,
                                                             ByteCount length) const override;
     void tick() override;
+    // No standby knows what it holds. From here on its regions stay marked until they were shipped.
+    void begin_taking_in();
+    [[nodiscard]] Result<ByteOffset> take_in() override;
     [[nodiscard]] bool clean() const override { return failed_.empty(); }
     [[nodiscard]] std::vector<journal::GapExtent> may_differ(std::size_t standby) const override;
     void all_may_differ(std::size_t standby) override;
@@ -64,6 +70,8 @@ class DirectVolume final : public CapturedVolume {
     void change_now(const BlockRequest& request, BlockSink& sink);
     void note_written(IntentMap::Range range, Lsn lsn);
     void keep_failed_marked();
+    void keep_unshipped_marked(IntentMap::Range written);
+    static void cut_off(std::vector<journal::GapExtent>& extents, std::uint64_t from);
     void flushed_up_to(Lsn lsn) { flushed_ = std::max(flushed_, lsn); }
     [[nodiscard]] Status sync_device();  // any thread
     void flush(Lsn lsn, bool mark, BlockSink& sink, std::uint64_t token);
@@ -74,7 +82,9 @@ class DirectVolume final : public CapturedVolume {
     std::unique_ptr<io::File> file_;
     std::unique_ptr<io::File> direct_;
     ByteCount size_;
-    std::vector<Range> failed_;             // bounded: neighbours are merged, then the oldest two
+    std::vector<Range> failed_;  // bounded: neighbours are merged, then the oldest two
+    // take_in() is behind here; what lies before it has gone as steps, or is written by now.
+    std::optional<std::uint64_t> not_shipped_;
     Lsn flushed_;                           // every write up to here is on the device, durably
     std::atomic<bool> sync_failed_{false};  // the ones behind it prove nothing
     std::unique_ptr<IntentGate> intent_;

@@ -30,8 +30,14 @@ class Group {
         if (standby_) standby_->set_limits();
         if (primary_) primary_->reconfigure();
     }
-    // The configuration names other members; durable when it returns ok.
+    // The configuration names other members, or volumes that are new; durable when it returns ok.
+    // Not ok: nothing has changed, but a standby may have no role until take_role_again(), with the
+    // configuration of before.
     [[nodiscard]] Status change_members();
+    void take_role_again();
+    void dial_standbys() {
+        if (primary_) primary_->dial_standbys();
+    }
     // This node is none of them any more: `section` is the one that it ran, and lives as long.
     void leave(const GroupConfig& section);
     [[nodiscard]] bool serves() const { return primary_serves(); }
@@ -56,6 +62,7 @@ class Group {
     [[nodiscard]] Status load();
     void start_role();
     void start_left();
+    [[nodiscard]] Status take_volumes();
     void start_primary(bool volumes_made);
     void make_primary();
     void fail(const std::string& why);
@@ -71,6 +78,7 @@ class Group {
     void restore(const wire::AdminRequest& request, const AdminAnswer& answer);
     void verify(const wire::AdminRequest& request, const AdminAnswer& answer);
     void restore_to(const RestoreRequest& wanted, const AdminAnswer& answer);
+    [[nodiscard]] Status whole_to(const RestoreRequest& wanted) const;
     void restore_dry(const RestoreRequest& wanted, const AdminAnswer& answer);
     void ask_history(const std::string& node, const wire::AdminRequest& request,
                      std::function<void(const wire::AdminReply&)> answer);
@@ -86,6 +94,7 @@ class Group {
     void adopt_from(const std::string& from, const wire::AdminReply& told,
                     const AdminAnswer& answer);
     void adopt_as_primary(bool force, const std::string& from, const AdminAnswer& answer);
+    [[nodiscard]] Status holds_alone() const;
     void adopt_as_standby(const std::string& from, const wire::AdminReply& told,
                           const AdminAnswer& answer);
     [[nodiscard]] std::string given_up(const wire::AdminReply& told) const;

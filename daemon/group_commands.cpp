@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include "daemon/added_volumes.hpp"
 #include "daemon/group.hpp"
 #include "daemon/volume_files.hpp"
 
@@ -121,6 +122,21 @@ void Group::run(const wire::AdminRequest& request, AdminAnswer answer) {
         });
 }
 
+namespace {
+
+// Those that lead to it.
+Timelines timelines_around(const journal::Store& group, const standby::PlacedPoint& point) {
+    Timelines all = group.timelines();
+    for (const journal::TimelineInfo& one : point.source->store().timelines()) {
+        const bool known = std::any_of(all.begin(), all.end(),
+                                       [&](const auto& other) { return other.id == one.id; });
+        if (!known) all.push_back(one);
+    }
+    return all;
+}
+
+}  // namespace
+
 void Group::export_point(const wire::AdminRequest& request, const AdminAnswer& answer) {
     const auto point = standby_->commands()->place(argument(request, "point"));
     if (!point.ok()) {
@@ -145,24 +161,33 @@ void Group::export_point(const wire::AdminRequest& request, const AdminAnswer& a
         return;
     }
     const std::string volume = argument(request, "volume");
-    for (const VolumeRecord& one : context_.record.volumes)
-        if (volume.empty() || volume == one.name) wanted.volumes.push_back(one.name);
+    const Timelines all = timelines_around(standby_->standby()->store(), *point);
+    Value left_out = Value::list();
+    for (const VolumeRecord& one : context_.record.volumes) {
+        if (!volume.empty() && volume != one.name) continue;
+        const Status whole = whole_at(one, all, point->point);
+        if (!whole.ok() && !volume.empty()) return answer(error_reply(whole));
+        if (whole.ok()) wanted.volumes.push_back(one.name);
+        if (!whole.ok()) left_out.push(one.name);
+    }
     if (wanted.volumes.empty()) {
         answer(
             error_reply(Status(ErrorCode::usage, "group " + name() + " has no volume " + volume)));
         return;
     }
-    exports_.add(
-        context_, *standby_->standby(), wanted,
-        [this, alive = alive_, writable = wanted.writable, answer](const Result<Value>& made) {
-            if (*alive == nullptr) return;
-            if (!made.ok()) return answer(error_reply(made.status()));
-            context_.event("export", "export " + made->at("id").text() + " of step " +
-                                         made->at("lsn").text() + (writable ? ", writable" : ""));
-            wire::AdminReply reply;
-            reply.body = *made;
-            answer(reply);
-        });
+    exports_.add(context_, *standby_->standby(), wanted,
+                 [this, alive = alive_, writable = wanted.writable, left_out,
+                  answer](const Result<Value>& made) {
+                     if (*alive == nullptr) return;
+                     if (!made.ok()) return answer(error_reply(made.status()));
+                     context_.event("export", "export " + made->at("id").text() + " of step " +
+                                                  made->at("lsn").text() +
+                                                  (writable ? ", writable" : ""));
+                     wire::AdminReply reply;
+                     reply.body = *made;
+                     reply.body.set("left_out", left_out);
+                     answer(reply);
+                 });
 }
 
 // A writable export goes back or forward over its own steps.
@@ -364,6 +389,18 @@ std::string Group::given_up(const wire::AdminReply& told) const {
     return steps_not_there(path_to(own, tip.timeline), tip, theirs, head);
 }
 
+// A volume that was added here while this node served it from its own device.
+Status Group::holds_alone() const {
+    const std::string coming = first_coming(context_.record);
+    const bool own_disk = primary_ != nullptr || !context_.record.refused.empty();
+    if (coming.empty() || !own_disk || has_history_here()) return {};
+    return {ErrorCode::refused,
+            fmt::format("volume {} was added here and not all of it has reached the history: what "
+                        "it holds is on this node's device alone, and would be written over. Copy "
+                        "it away; then, with this node stopped, delete {}/group",
+                        coming, context_.directory)};
+}
+
 // Becomes an empty standby: the other node, which serves or will serve, copies everything here.
 void Group::adopt_as_standby(const std::string& from, const wire::AdminReply& told,
                              const AdminAnswer& answer) {
@@ -377,6 +414,7 @@ void Group::adopt_as_standby(const std::string& from, const wire::AdminReply& to
                         branches->front(), branches->front(), context_.node))));
         return;
     }
+    if (const Status alone = holds_alone(); !alone.ok()) return answer(error_reply(alone));
     const std::string lost = given_up(told);
     exports_.remove_group(name());
     if (primary_) primary_->fence();

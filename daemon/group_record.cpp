@@ -67,6 +67,16 @@ void read_volume(Words& words, GroupRecord& record) {
     record.volumes.push_back(std::move(volume));
 }
 
+// Behind the line of its volume.
+bool read_whole_from(Words& words, GroupRecord& record) {
+    const std::string name = words.text();
+    if (record.volumes.empty() || record.volumes.back().name != name) return false;
+    Point& at = record.volumes.back().whole_from.emplace();
+    at.timeline = words.uuid();
+    at.lsn = Lsn(words.number());
+    return true;
+}
+
 void read_restore(Words& words, GroupRecord& record) {
     RestoreRecord restore;
     restore.before.timeline = words.uuid();
@@ -168,6 +178,8 @@ bool read_line(const std::string& key, Words& words, GroupRecord& record) {
         read_restore(words, record);
     } else if (key == "volume") {
         read_volume(words, record);
+    } else if (key == "whole_from") {
+        if (!read_whole_from(words, record)) return false;
     } else if (key == "timeline") {
         read_timeline(words, record);
     } else if (key == "peer") {
@@ -235,6 +247,9 @@ std::string pack_record(const GroupRecord& record) {
                            volume.size.value(), volume.identity.device, volume.identity.inode,
                            volume.identity.birth_ns, volume.identity.size_bytes,
                            hex(volume.samples), volume.sampled_data, word(volume.identity.serial));
+        if (const auto& from = volume.whole_from)
+            out += fmt::format("whole_from {} {} {}\n", volume.name, from->timeline.hex(),
+                               from->lsn.value());
     }
     for (const journal::TimelineInfo& timeline : record.timelines) {
         out +=

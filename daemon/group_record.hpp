@@ -23,6 +23,8 @@ struct VolumeRecord {
     io::FileIdentity identity;
     Hash128 samples{};  // of 256 sampled blocks, at the last clean stop (zero: not taken)
     std::uint32_t sampled_data = 0;  // how many of them held anything but zeroes
+    // As wire::Volume's (added_volumes.hpp).
+    std::optional<Point> whole_from{};
 };
 
 // The newest compare of a standby as a whole with its primary.

@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include "daemon/added_volumes.hpp"
 #include "daemon/group.hpp"
 
 namespace everstep::daemon {
@@ -142,9 +143,19 @@ void Group::restore(const wire::AdminRequest& request, const AdminAnswer& answer
                     if (!at.ok()) return answer(error_reply(at.status()));
                     RestoreRequest placed = wanted;
                     placed.to = *at;
+                    if (const Status whole = whole_to(placed); !whole.ok())
+                        return answer(error_reply(whole));
                     if (dry_run) return restore_dry(placed, answer);
                     restore_to(placed, answer);
                 });
+}
+
+// A step that has not all of a volume is nothing to bring the volume to.
+Status Group::whole_to(const RestoreRequest& wanted) const {
+    for (const VolumeRecord& one : context_.record.volumes)
+        if (wanted.volume.empty() || wanted.volume == one.name)
+            EVERSTEP_TRY(whole_at(one, context_.record.timelines, wanted.to));
+    return {};
 }
 
 // As far as the history goes now.

@@ -84,7 +84,35 @@ void Group::leave(const GroupConfig& section) {
     standby_->set_limits();
 }
 
+// A standby opens its history anew, as a start would.
+Status Group::take_volumes() {
+    if (primary_) return primary_->volumes().add();
+    const std::size_t known = context_.record.volumes.size();
+    if (!context_.left.empty() || known == 0 || known == context_.group->volumes.size()) return {};
+    if (taking_over_) return {ErrorCode::busy, "a takeover is under way"};
+    const GroupRecord before = context_.record;
+    exports_.remove_group(name());
+    if (standby_) standby_->stop();
+    standby_.reset();
+    start_role();
+    const bool open = has_history_here() || !context_.record.refused.empty();
+    Status taken = failed_.empty() && open ? context_.save() : Status();
+    if (!failed_.empty() || !open)
+        taken = Status(ErrorCode::refused, failed_.empty() && standby_ ? standby_->why() : failed_);
+    if (!taken.ok()) context_.record = before;
+    return taken;
+}
+
+void Group::take_role_again() {
+    if (primary_ || !context_.left.empty()) return;
+    if (failed_.empty() && standby_ && standby_->why().empty()) return;
+    exports_.remove_group(name());
+    standby_.reset();
+    start_role();
+}
+
 Status Group::change_members() {
+    EVERSTEP_TRY(take_volumes());
     if (primary_) EVERSTEP_TRY(primary_->change_standbys());
     const Status kept = keep_section(*context_.files, context_.directory, *context_.group);
     if (!kept.ok()) context_.event("alarm-state", kept.message());

@@ -1,4 +1,5 @@
 // Group: its part of `everstep status` (DESIGN.md 9).
+#include "daemon/added_volumes.hpp"
 #include "daemon/group.hpp"
 
 namespace everstep::daemon {
@@ -83,16 +84,25 @@ Value Group::status() const {
     value.set("history", standby_ ? standby_->history() : StandbyRole::no_history());
     Value volumes = Value::list();
     const Value::List* uris = part.at("uris").as_list();
+    const Value::List* read = part.at("read_in").as_list();
     std::size_t index = 0;
     for (const VolumeConfig& volume : context_.group->volumes) {
         const VolumeOnNode* here = volume.on(context_.node);
         Value one = Value::map();
         one.set("name", volume.name);
         Value size;
+        Value whole_from;
+        bool whole = true;
         for (const VolumeRecord& record : context_.record.volumes) {
-            if (record.name == volume.name) size = record.size.value();
+            if (record.name != volume.name) continue;
+            size = record.size.value();
+            whole = !coming(record);
+            if (whole && record.whole_from) whole_from = record.whole_from->lsn.value();
         }
         one.set("size", size);
+        one.set("whole", whole);
+        one.set("whole_from", whole_from);
+        one.set("read_in", read != nullptr && index < read->size() ? (*read)[index] : Value());
         one.set("device", here->device);
         one.set("capture", here->capture);
         one.set("uri", uris != nullptr && index < uris->size() ? (*uris)[index] : Value());

@@ -64,6 +64,10 @@ ApplyMember looked(const std::string& node, const wire::AdminReply& told) {
     member.running = section_of(told.body.at("running"));
     const auto* history = std::get_if<bool>(&told.body.at("has_history").data());
     member.has_history = history != nullptr && *history;
+    if (const Value::List* volumes = told.body.at("new_volumes").as_list())
+        for (const Value& one : *volumes)
+            member.volumes.push_back({one.at("name").text(), one.at("problem").text(),
+                                      ByteCount(one.at("size").number())});
     return member;
 }
 
@@ -172,6 +176,8 @@ void Node::plan(const std::shared_ptr<Apply>& job) {
     input.standbys_max = kIntentStandbysMax;
     input.acknowledges = group.context().group->ack != AckLevel::local;
     input.restoring = !status.at("restore").is_null();
+    input.serves_store = group.context().record.serves_store;
+    input.volumes = look_at_new_volumes(job->read, input.running, name_);
     for (const VolumeRecord& volume : group.context().record.volumes)
         input.volume_bytes = ByteCount(input.volume_bytes.value() + volume.size.value());
     Config trial = config_;
@@ -247,6 +253,7 @@ Status Node::take_section(const Config& read, const std::string& group) {
     if (listener_) {
         config_ = before;
         point_anew();
+        if (at != groups_.end()) at->second->take_role_again();
     }
     return taken;
 }
@@ -263,6 +270,8 @@ void Node::tell_members(const std::shared_ptr<Apply>& job) {
         job->told.set("done", true);
         if (job->plan.changes())
             events_.add(job->group, "group", "the file's members are taken over");
+        if (const auto group = groups_.find(job->group); group != groups_.end())
+            group->second->dial_standbys();
         if (job->failed == ErrorCode::ok) return job->answer({ErrorCode::ok, "", job->told, false});
         job->answer(error_reply(
             Status(job->failed, fmt::format("done here, but not on {}; run it again when that is "
@@ -308,6 +317,16 @@ void Node::group_look(const wire::AdminRequest& request, const AdminAnswer& answ
     if (at != groups_.end() && at->second->has_history_here())
         history = !at->second->status().at("history").at("head").is_null();
     body.set("has_history", history);
+    Value fresh = Value::list();
+    if (read.ok() && runs) {
+        for (const NewVolume& volume :
+             look_at_new_volumes(*read, *at->second->context().group, name_)) {
+            Value one = Value::map();
+            one.set("name", volume.name).set("problem", volume.problem);
+            fresh.push(one.set("size", volume.size.value()));
+        }
+    }
+    body.set("new_volumes", std::move(fresh));
     answer({ErrorCode::ok, "", std::move(body), false});
 }
 

@@ -1,5 +1,6 @@
 #include "daemon/pipeline.hpp"
 
+#include <algorithm>
 #include <future>
 #include <utility>
 
@@ -50,13 +51,14 @@ Status Pipeline::open() {
         journal_ =
             std::make_unique<StoreJournal>(loop_, *options_.store, options_.capture.tip.point.lsn);
     }
+    volumes_.reserve(std::max(kVolumesMax, options_.volumes.size()));  // copies read them beside
     for (std::size_t i = 0; i < options_.volumes.size(); ++i) EVERSTEP_TRY(open_volume(i));
     count_marked();
     uris_.resize(options_.volumes.size());
     if (options_.in_batch) {
         capture_->begin_batch();
     } else {
-        EVERSTEP_TRY(open_servers(uris_));
+        EVERSTEP_TRY(open_servers(0, uris_));
     }
     timer_ = std::make_unique<net::Timer>(loop_);
     timer_->every(kTick, [this] { tick(); });
@@ -64,8 +66,8 @@ Status Pipeline::open() {
     return {};
 }
 
-Status Pipeline::open_servers(std::vector<std::string>& uris) {
-    for (std::size_t i = 0; i < options_.volumes.size(); ++i) {
+Status Pipeline::open_servers(std::size_t first, std::vector<std::string>& uris) {
+    for (std::size_t i = first; i < options_.volumes.size(); ++i) {
         const PipelineVolume& volume = options_.volumes[i];
         if (volume.listen.empty()) continue;
         const std::string description =
@@ -99,6 +101,7 @@ Status Pipeline::open_volume(std::size_t index) {
         loop_, *capture_, DirectVolume::Place{place, volume.size},
         DirectVolume::Device{std::move(file.value()), open_intent(index), std::move(direct)});
     EVERSTEP_TRY(served->start());
+    if (volume.coming) served->begin_taking_in();
     volumes_.push_back(std::move(served));
     return {};
 }

@@ -27,6 +27,7 @@
 namespace everstep::daemon {
 
 inline constexpr std::uint64_t kHandoverBytesMax = 256ULL << 20;
+inline constexpr std::size_t kVolumesMax = 256;  // of a group, as a Hello has them
 
 struct PipelineVolume {
     std::string name;
@@ -34,6 +35,7 @@ struct PipelineVolume {
     std::string listen;  // empty: it is not served
     ByteCount size;
     std::string description{};  // told to clients; empty: one of the volume's name
+    bool coming = false;        // no standby was told yet what it holds: take_in()
 };
 
 // Of the write-intent maps of volumes that are captured on their own devices.
@@ -107,6 +109,17 @@ class Pipeline {
     void write_differing(Wanted at, Buffer content,
                          std::function<void(Result<std::uint64_t>)> done);
 
+    // ---- volumes that come while it serves (pipeline_volumes.cpp): opens them, runs `keep` on the
+    // capture thread, and serves them; or nothing changes. Blocks.
+    [[nodiscard]] Status add_volumes(std::vector<PipelineVolume> fresh,
+                                     const std::function<Status()>& keep);
+    struct TakenIn {  // the next piece of a coming volume, shipped
+        ByteOffset upto;
+        bool all = false;
+        journal::Tip tip{};  // with all of it
+    };
+    void take_in(VolumeIndex volume, std::function<void(Result<TakenIn>)> done);
+
     // ---- content for a standby's copy (pipeline_copy.cpp)
     void find_holes(const ResyncExtent& extent, std::function<void(Result<FoundHoles>)> done);
     void read_extent(ExtentRead what, std::function<void(Result<ReadExtent>)> done);
@@ -147,7 +160,7 @@ class Pipeline {
     [[nodiscard]] std::unique_ptr<IntentGate> open_intent(std::size_t index);
     void intent_lost(const Status& why, std::function<void(Status)> done);
     void count_marked();
-    [[nodiscard]] Status open_servers(std::vector<std::string>& uris);
+    [[nodiscard]] Status open_servers(std::size_t first, std::vector<std::string>& uris);
     void flush_all(std::function<void(Status)> done);
     void tick();
     struct CopyMoment {

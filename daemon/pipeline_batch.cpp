@@ -101,7 +101,7 @@ void Pipeline::stop_listening(std::function<void(Result<journal::Tip>)> done) {
 void Pipeline::listen(std::function<void(Status)> done) {
     loop_.post([this, done = std::move(done)] {
         std::vector<std::string> uris(options_.volumes.size());
-        const Status status = servers_.empty() ? open_servers(uris) : Status();
+        const Status status = servers_.empty() ? open_servers(0, uris) : Status();
         if (!status.ok()) servers_.clear();
         node_.post([alive = alive_, done, status, uris] {
             if (*alive == nullptr) return;

@@ -15,8 +15,9 @@ std::unique_ptr<IntentGate> Pipeline::open_intent(std::size_t index) {
     place.standbys = intent.standbys;
     std::vector<std::string> report;
     options_.files->make_directory(intent.directory).ignore("then no map can be opened in it");
-    auto map = IntentMap::open(*options_.files, place,
-                               {intent.begin, options_.capture.tip.point.lsn}, report);
+    auto map = IntentMap::open(
+        *options_.files, place,
+        {volume.coming ? IntentBegin::all_marked : intent.begin, capture_->newest()}, report);
     for (const std::size_t standby : intent.all_of)
         if (map.ok()) (*map)->mark_all(standby);
     for (const std::string& line : report) {

@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "daemon/added_volumes.hpp"
 #include "daemon/volume_files.hpp"
 
 namespace everstep::daemon {
@@ -38,6 +39,7 @@ Primary::Primary(GroupContext& context, standby::Standby* store, PrimaryEvents e
       events_(std::move(events)),
       restore_(context, restore_access()),
       verify_(context, verify_access()),
+      joins_(context, join_access()),
       backlog_(*context.files, {context.directory + "/spool", context.group->queue_bytes,
                                 context.group->spool_bytes}),
       ack_(*context.group, context.peers()),
@@ -182,8 +184,7 @@ void Primary::begin_session(Standing& standing) {
     options.base_time = base_time();
     options.copy =
         plan->mode == wire::StartMode::resync ? resync_options(standing) : copy_options();
-    for (const VolumeRecord& volume : context_.record.volumes)
-        options.volumes.push_back({volume.name, volume.id, volume.size});
+    options.volumes = to_wire(context_.record.volumes);
     standing.lost_order = standing.let_go = false;
     // A copy needs nothing of what is kept so far, unless its base is LSN 0.
     const bool anew = plan->mode == wire::StartMode::initial && !plan->from_zero;
@@ -315,6 +316,7 @@ void Primary::tick() {
     answer_marks();
     pump_copies();
     verify_.tick();
+    joins_.tick();
     for (auto& [name, standing] : standings_) {
         if (standing.session && standing.rate.limits()) standing.session->pump();
     }

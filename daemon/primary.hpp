@@ -19,6 +19,7 @@
 #include "daemon/restore.hpp"
 #include "daemon/standing.hpp"
 #include "daemon/verify_job.hpp"
+#include "daemon/volume_join.hpp"
 #include "standby/standby.hpp"
 
 namespace everstep::daemon {
@@ -54,16 +55,17 @@ class Primary {
     void heard(const wire::GroupState& state, const std::string& node);
     void put_mark(const MarkBody& mark, std::function<void(Result<Point>)> done);
     [[nodiscard]] Restore& restore() { return restore_; }
+    [[nodiscard]] VolumeJoin& volumes() { return joins_; }
+    void dial_standbys();  // now: they have been told something
     // Compares the standbys (or `only` one) with this node. `tell`: progress, at last the results.
     [[nodiscard]] Status verify(const std::string& only, bool repair,
                                 std::function<void(Value body, bool last)> tell);
 
   private:
-    // standbys that come and go (primary_members.cpp)
-    void add_standing(const std::string& name);
+    [[nodiscard]] VolumeJoinAccess join_access();  // primary_volumes.cpp
+    void add_standing(const std::string& name);    // and standbys that go: primary_members.cpp
     void end_standing(const std::string& name);
-    // start (primary_start.cpp)
-    void consider(bool forced = false);
+    void consider(bool forced = false);  // start: primary_start.cpp
     void know_store(StartInput& input) const;
     void carry_out(const StartDecision& decision);
     void begin_group();
@@ -117,8 +119,7 @@ class Primary {
     [[nodiscard]] bool take_any_difference();
     void pump_copies();
     [[nodiscard]] VerifyAccess verify_access();  // primary_verify.cpp
-    // backlog (primary_backlog.cpp)
-    void keep_frame(const FramePtr& frame);
+    void keep_frame(const FramePtr& frame);      // backlog: primary_backlog.cpp
     void drop_frames();
     void newest_known(const journal::Tip& tip);
     void on_overflow();
@@ -128,8 +129,7 @@ class Primary {
     void let_go(Standing& standing, const std::string& reason);
     [[nodiscard]] BacklogState backlog_state(const Standing& standing) const;
     void tell_backlogs();
-    // write-intent map (primary_intent.cpp)
-    void prepare_intent();
+    void prepare_intent();  // write-intent map: primary_intent.cpp
     void forget_intent();
     [[nodiscard]] IntentOptions intent_options() const;
     [[nodiscard]] bool intent_usable() const;
@@ -141,8 +141,7 @@ class Primary {
     [[nodiscard]] std::string share_of(const std::vector<journal::GapExtent>& extents) const;
     void send_may_differ(Standing& standing, Point from,
                          std::function<void(std::vector<journal::GapExtent>)> done);
-    // restore (primary_restore.cpp)
-    [[nodiscard]] RestoreAccess restore_access();
+    [[nodiscard]] RestoreAccess restore_access();  // primary_restore.cpp
     [[nodiscard]] bool history_has(const std::string& node, Point at) const;
     [[nodiscard]] bool follows(const std::string& node) const;
     void read_own(const wire::ReadRequest& what, RemoteReads::Done done);
@@ -178,6 +177,7 @@ class Primary {
     std::string pulling_from_;
     Restore restore_;
     VerifyJob verify_;
+    VolumeJoin joins_;
     std::unique_ptr<Pipeline> pipeline_;
     Backlog backlog_;
     AckPolicy ack_;

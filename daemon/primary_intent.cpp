@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include "daemon/added_volumes.hpp"
 #include "daemon/primary.hpp"
 #include "daemon/standby_changes.hpp"
 #include "daemon/volume_files.hpp"
@@ -141,7 +142,9 @@ std::vector<journal::GapExtent> Primary::to_pull(const StartDecision& decision) 
     for (std::size_t i = 0; i < context_.group->volumes.size(); ++i) {
         const std::string& name = context_.group->volumes[i].name;
         for (const VolumeRecord& volume : context_.record.volumes) {
-            if (volume.name != name) continue;
+            // What the peer has of one that it has not all of is no content to bring.
+            const bool whole = whole_at(volume, decision.timelines, decision.tip.point).ok();
+            if (volume.name != name || !whole) continue;
             std::vector<journal::GapExtent> more{{VolumeIndex(i), ByteOffset(0), volume.size}};
             if (map) {
                 const IntentPlace place{context_.directory + "/intent/" + name,

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include "daemon/added_volumes.hpp"
 #include "daemon/primary.hpp"
 #include "daemon/volume_files.hpp"
 
@@ -199,6 +200,7 @@ void Primary::branch(const StartDecision& decision, bool compare) {
         for (const auto& [name, standing] : standings_) {
             if (standing.peer->state() && !standing.peer->state()->group_id.nil()) {
                 record.group = standing.peer->state()->group_id;
+                take_whole_from(record.volumes, standing.peer->state()->volumes);
             }
         }
     }
@@ -210,6 +212,8 @@ void Primary::branch(const StartDecision& decision, bool compare) {
     next.branch_seq = decision.tip.seq;
     next.number = decision.timelines.empty() ? 1 : decision.timelines.back().number + 1;
     next.node = context_.node;
+    // What was said to be whole may have been so behind this step only.
+    stand_on(record.volumes, decision.timelines, decision.tip.point);
     record.role = wire::Role::primary;
     record.timelines = decision.timelines;
     record.timelines.push_back(next);
@@ -345,12 +349,11 @@ void Primary::serve() {
     options.store = store_;
     options.files = context_.files;
     options.in_batch = record.restore.has_value();
-    for (const VolumeConfig& volume : context_.group->volumes) {
-        for (const VolumeRecord& one : record.volumes) {
-            if (one.name != volume.name) continue;
-            const VolumeOnNode* here = volume.on(context_.node);
-            options.volumes.push_back({volume.name, here->device, here->listen, one.size});
-        }
+    for (const VolumeRecord& volume : record.volumes) {
+        PipelineVolume served = served_volume(context_, volume);
+        // A history that does not have all of it is not what anybody may write on.
+        if (store_ != nullptr && std::exchange(served.coming, false)) served.listen.clear();
+        options.volumes.push_back(std::move(served));
     }
     PipelineEvents events;
     events.on_frame = [this](const FramePtr& frame) { on_frame(frame); };
@@ -398,6 +401,7 @@ void Primary::served(bool new_timeline) {
     if (const std::string cut = restore_.pending(); !cut.empty())
         context_.event("alarm-restore", cut);
     restore_.keep_step("");
+    if (store_ == nullptr) joins_.begin();
     tick_timer_.every(std::chrono::milliseconds(50), [this] { tick(); });
     save_timer_.every(std::chrono::seconds(5), [this] { save_progress(); });
     release();
@@ -448,8 +452,9 @@ void Primary::adopt(bool force, const std::string& from, std::function<void(Stat
         return;
     }
     const wire::GroupState& state = *peer->peer->state();
-    if (const Status may = may_adopt(context_.group->name, from, state); !may.ok())
-        return done(may);
+    Status may = may_adopt(context_.group->name, from, state);
+    if (may.ok()) may = all_whole_at(state.volumes, from_wire(state.timelines), state.head);
+    if (!may.ok()) return done(may);
     before_ = context_.record;
     StartDecision decision;
     decision.kind = StartDecision::Kind::pull;

@@ -1,6 +1,7 @@
 // Primary: what it tells of itself (`everstep status`, the greeting of a peer).
 #include <algorithm>
 
+#include "daemon/added_volumes.hpp"
 #include "daemon/primary.hpp"
 
 namespace everstep::daemon {
@@ -39,9 +40,7 @@ wire::GroupState Primary::group_state() const {
     state.group_id = context_.record.group;
     state.role = state_ == State::serving ? wire::Role::primary : wire::Role::none;
     state.configuration = context_.group->canonical();
-    for (const VolumeRecord& volume : context_.record.volumes) {
-        state.volumes.push_back({volume.name, volume.id, volume.size});
-    }
+    state.volumes = to_wire(context_.record.volumes);
     state.timelines = to_wire(context_.record.timelines);
     state.has_state = has_record_;
     state.takeovers = context_.record.takeovers;
@@ -176,6 +175,9 @@ Value Primary::status() const {
             uris.push(uri.empty() ? Value() : Value(uri));
     }
     value.set("uris", std::move(uris));
+    Value reading = Value::list();
+    for (const VolumeRecord& volume : context_.record.volumes) reading.push(joins_.status(volume));
+    value.set("read_in", std::move(reading));
     return value;
 }
 

@@ -1,4 +1,5 @@
 // Primary: what `everstep verify` needs of it (daemon/verify_job.hpp).
+#include "daemon/added_volumes.hpp"
 #include "daemon/primary.hpp"
 
 namespace everstep::daemon {
@@ -57,6 +58,10 @@ Status Primary::verify(const std::string& only, bool repair,
     if (standings_.empty()) return {ErrorCode::refused, "the group has no standby to compare with"};
     if (!only.empty() && !standings_.contains(only))
         return {ErrorCode::usage, only + " is no standby of the group"};
+    if (const std::string coming = first_coming(context_.record); !coming.empty())
+        return {ErrorCode::busy, "volume " + coming +
+                                     " was added and is being read in: no standby has all of it "
+                                     "yet; verify when it is whole"};
     VerifyJob::Command command{{}, repair, false, std::move(tell)};
     for (const auto& [name, standing] : standings_)
         if (only.empty() || name == only) command.standbys.push_back(name);

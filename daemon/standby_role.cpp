@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "daemon/added_volumes.hpp"
 #include "daemon/lineage.hpp"
 #include "daemon/link_times.hpp"
 #include "daemon/stream_plan.hpp"
@@ -218,8 +219,9 @@ LinkEvents StandbyRole::link_events() {
     events.on_control = [this](const wire::Control& message) -> Status {
         if (!session_) return {};
         if (const auto* hello = std::get_if<wire::Hello>(&message)) {
-            if (hello->group) theirs_ = hello->group->configuration;
-            return {};
+            if (!hello->group) return {};
+            theirs_ = hello->group->configuration;
+            return learn_whole_from(hello->group->volumes);
         }
         if (const auto* alive = std::get_if<wire::Keepalive>(&message)) {
             captured_ = alive->captured;
@@ -285,7 +287,8 @@ Status StandbyRole::keep_identity(const wire::Start& start) {
                             theirs.size.value()));
         }
     }
-    bool kept = record.group == start.group_id && record.role == wire::Role::standby &&
+    const bool learnt = take_whole_from(record.volumes, start.volumes);
+    bool kept = !learnt && record.group == start.group_id && record.role == wire::Role::standby &&
                 record.takeovers >= takeovers_;
     for (std::size_t i = 0; i < record.volumes.size(); ++i)
         kept = kept && record.volumes[i].id == start.volumes[i].id;
@@ -295,6 +298,12 @@ Status StandbyRole::keep_identity(const wire::Start& start) {
     record.role = wire::Role::standby;
     for (std::size_t i = 0; i < record.volumes.size(); ++i)
         record.volumes[i].id = start.volumes[i].id;
+    return context_.save();
+}
+
+// Not saved, it is learnt again when the next session begins.
+Status StandbyRole::learn_whole_from(const std::vector<wire::Volume>& said) {
+    if (!take_whole_from(context_.record.volumes, said)) return {};
     return context_.save();
 }
 
@@ -319,9 +328,7 @@ wire::GroupState StandbyRole::group_state() const {
     const bool promoted = context_.record.role == wire::Role::primary;
     state.role = promoted ? wire::Role::none : wire::Role::standby;
     state.configuration = context_.group->canonical();
-    for (const VolumeRecord& volume : context_.record.volumes) {
-        state.volumes.push_back({volume.name, volume.id, volume.size});
-    }
+    state.volumes = to_wire(context_.record.volumes);
     state.has_state = identity_kept();
     state.takeovers = context_.record.takeovers;
     state.refused = refused_;

@@ -14,6 +14,7 @@
 
 #include <fmt/format.h>
 
+#include "daemon/added_volumes.hpp"
 #include "daemon/group.hpp"
 #include "daemon/lineage.hpp"
 
@@ -32,6 +33,7 @@ struct Group::Takeover {
     std::uint64_t lost_steps = 0;
     double lost_seconds = 0;
     journal::TimelineInfo timeline{};
+    std::vector<std::string> not_whole{};  // volumes of which the step has not all: not served
 };
 
 namespace {
@@ -160,6 +162,8 @@ void Group::takeover_unreachable(const std::shared_ptr<Takeover>& job) {
     const Result<journal::Tip> branch = store.tip_at(at);
     if (!branch.ok()) return end(branch.status());
     job->branch = *branch;
+    std::vector<VolumeRecord> volumes = context_.record.volumes;
+    job->not_whole = stand_on(volumes, store.timelines(), at);
     count_lost(*job, at);
     if (job->dry_run) {
         taking_over_ = false;
@@ -230,6 +234,7 @@ void Group::take_over(const std::shared_ptr<Takeover>& job) {
     record.tip = job->branch;
     record.tip.point.timeline = job->timeline.id;
     record.step = record.tip;
+    job->not_whole = stand_on(record.volumes, known, job->branch.point);
     const Status saved = context_.save();
     if (!saved.ok()) {
         give_up(job, before, saved);
@@ -288,6 +293,10 @@ void Group::promote(const std::shared_ptr<Takeover>& job) {
         context_.event("takeover", fmt::format("serving timeline {} from step {}; {} steps lost",
                                                job->timeline.number, job->branch.point.lsn.value(),
                                                job->lost_steps));
+        for (const std::string& one : job->not_whole)
+            context_.event("alarm-volume", one +
+                                               " was added and is not whole at this step: it is "
+                                               "not served here");
         wire::AdminReply reply;
         reply.body = takeover_told(*job);
         job->answer(reply);
@@ -309,6 +318,9 @@ Value Group::takeover_told(const Takeover& job) const {
     }
     value.set("uri", list == nullptr || list->empty() ? Value() : list->front());
     value.set("uris", uris);
+    Value not_served = Value::list();
+    for (const std::string& one : job.not_whole) not_served.push(one);
+    value.set("not_served", std::move(not_served));
     return value;
 }
 

@@ -7,6 +7,7 @@
 
 #include "common/base/buffer.hpp"
 #include "common/base/checksum.hpp"
+#include "daemon/added_volumes.hpp"
 
 namespace everstep::daemon {
 
@@ -101,12 +102,15 @@ VolumeRecord* recorded(GroupContext& context, const std::string& name) {
 std::string volumes_moved(GroupContext& context) {
     GroupRecord& record = context.record;
     const std::vector<VolumeConfig>& now = context.group->volumes;
+    // Of which this standby has never been told anything: the file was put back.
+    while (record.role == wire::Role::standby && record.volumes.size() > now.size() &&
+           record.volumes.back().id.nil())
+        record.volumes.pop_back();
     const auto same = [](const VolumeRecord& a, const VolumeConfig& b) { return a.name == b.name; };
     if (record.volumes.empty() ||
         std::equal(record.volumes.begin(), record.volumes.end(), now.begin(), now.end(), same))
         return {};
-    const bool standby = record.role == wire::Role::standby && !record.group.nil();
-    if (record.timelines.empty() && !standby) {
+    if (!history_begun(record)) {
         record.volumes.clear();
         return {};
     }
@@ -116,11 +120,13 @@ std::string volumes_moved(GroupContext& context) {
                 "volume {} is in the state but not configured: a volume cannot be "
                 "removed from a group that has begun",
                 record.volumes[i].name);
-        if (i >= record.volumes.size())
+        if (i >= record.volumes.size()) {
+            if (!record.serves_store) break;  // as `group apply` adds it
             return fmt::format(
-                "volume {} is new: a volume cannot be added to a group that has "
-                "begun; give it a group of its own",
+                "volume {} is new: a volume cannot be added to a group that is served through "
+                "its store; give it a group of its own",
                 now[i].name);
+        }
         if (record.volumes[i].name != now[i].name)
             return fmt::format(
                 "volume {} is found at place {}, where volume {} is wanted: volumes "
@@ -132,6 +138,7 @@ std::string volumes_moved(GroupContext& context) {
 
 Status prepare_volumes(GroupContext& context, bool& made_all) {
     made_all = true;
+    const bool added = !context.record.volumes.empty() && history_begun(context.record);
     for (const VolumeConfig& volume : context.group->volumes) {
         const std::string& path = volume.on(context.node)->device;
         VolumeRecord* known = recorded(context, volume.name);
@@ -157,6 +164,9 @@ Status prepare_volumes(GroupContext& context, bool& made_all) {
         fresh.id = Uuid::random();
         fresh.size = ByteCount(identity->size_bytes);
         fresh.identity = *identity;
+        if (added) fresh.whole_from = Point{};
+        // A standby learns it in the first session that has the volume: see volumes_moved().
+        if (added && context.record.role == wire::Role::standby) fresh.id = Uuid();
         context.record.volumes.push_back(fresh);
     }
     return {};

@@ -122,11 +122,16 @@ void to_pb(const Volume& from, pb::Volume& to) {
     to.set_name(from.name);
     to.set_id(id_bytes(from.id));
     to.set_size(from.size.value());
+    if (from.whole_from) to_pb(*from.whole_from, *to.mutable_whole_from());
 }
 
 Status from_pb(std::string_view field, const pb::Volume& from, Volume& to) {
     to.name = from.name();
     to.size = ByteCount(from.size());
+    if (from.has_whole_from()) {
+        to.whole_from.emplace();
+        EVERSTEP_TRY(from_pb(field, from.whole_from(), *to.whole_from));
+    }
     return read_id(field, from.id(), to.id);
 }
 

@@ -52,6 +52,9 @@ struct Volume {
     std::string name;
     Uuid id;
     ByteCount size;
+    // Of one that was added to a group that had begun: the step from which on the history has all
+    // of it. A nil timeline: it has not yet.
+    std::optional<Point> whole_from{};
 };
 
 // What a node says of a group when a session begins.

@@ -52,12 +52,23 @@ Config with_gamma(bool beta_stays) {
                       {beta_wal, line(beta_wal, "g-wal")}});
 }
 
+// A third volume, behind the others.
+Config with_more() {
+    Config config = config_of();
+    std::vector<VolumeConfig>& volumes = config.groups[0].volumes;
+    volumes.push_back(volumes[0]);
+    volumes.back().name = "more";
+    return config;
+}
+
 class ApplyPlanTest : public testing::Test {
   protected:
     ApplyPlan plan(const Config& wanted) {
         input.running = *running.group("db");
         input.wanted = *wanted.group("db");
         input.members.clear();
+        input.volumes.clear();
+        input.serves_store = input.restoring = false;
         for (const char* name : {"beta", "gamma"}) {
             ApplyMember one{name};
             one.file = input.wanted.canonical();
@@ -162,7 +173,7 @@ TEST_F(ApplyPlanTest, ARoleIsNotChangedByTheFile) {
     EXPECT_EQ(refused(plan(alone)), "standbys; standbys (force); ");
 }
 
-TEST_F(ApplyPlanTest, VolumesComeAndGoAndMoveByNoApply) {
+TEST_F(ApplyPlanTest, VolumesGoAndMoveByNoApply) {
     const std::string wal_old = "name = \"wal\"";
     EXPECT_EQ(refused(plan(config_of({{wal_old, "name = \"log\""}}))), "volume.wal; volume.log; ");
     EXPECT_EQ(refused(plan(config_of({{"size = \"10GiB\"", "size = \"20GiB\""}}))),
@@ -170,10 +181,42 @@ TEST_F(ApplyPlanTest, VolumesComeAndGoAndMoveByNoApply) {
     Config moved = config_of();
     std::swap(moved.groups[0].volumes[0], moved.groups[0].volumes[1]);
     EXPECT_EQ(refused(plan(moved)), "volume.data.index; volume.wal.index; ");
-    Config more = config_of();
-    more.groups[0].volumes.push_back(more.groups[0].volumes[0]);
-    more.groups[0].volumes.back().name = "more";
-    EXPECT_EQ(refused(plan(more)), "volume.more; ");
+    Config first = with_more();
+    std::rotate(first.groups[0].volumes.begin(), first.groups[0].volumes.end() - 1,
+                first.groups[0].volumes.end());
+    EXPECT_EQ(refused(plan(first)), "volume.data.index; volume.wal.index; volume.more; ");
+}
+
+TEST_F(ApplyPlanTest, AVolumeIsAddedBehindTheOthers) {
+    change = [](ApplyInput& in) {
+        in.volumes = {{"more", "", ByteCount(3U << 20)}};
+        in.members[0].volumes = {{"more", "", ByteCount(3U << 20)}};
+    };
+    const ApplyPlan added = plan(with_more());
+    EXPECT_EQ(refused(added), "");
+    EXPECT_EQ(kinds(added), (Kinds{"volume-added more"}));
+    EXPECT_EQ(added.steps[0].bytes, ByteCount(3U << 20));
+    EXPECT_TRUE(added.changes());
+}
+
+TEST_F(ApplyPlanTest, AVolumeIsNotAddedWhereANodeCannotHaveIt) {
+    change = [](ApplyInput& in) { in.volumes = {{"more", "no such file", ByteCount(0)}}; };
+    EXPECT_EQ(refused(plan(with_more())), "volume.more.alpha; ");
+    change = [](ApplyInput& in) { in.members[0].volumes = {{"more", "taken", ByteCount(0)}}; };
+    EXPECT_EQ(refused(plan(with_more())), "volume.more.beta; ");
+    change = [](ApplyInput& in) {
+        in.volumes = {{"more", "", ByteCount(512)}};
+        in.members[0].volumes = {{"more", "", ByteCount(1024)}};
+    };
+    EXPECT_EQ(refused(plan(with_more())), "volume.more.beta; ");
+    change = [](ApplyInput& in) { in.serves_store = true; };
+    EXPECT_EQ(refused(plan(with_more())), "volume.more; ");
+    change = [](ApplyInput& in) { in.restoring = true; };
+    EXPECT_EQ(refused(plan(with_more())), "restore; ");
+    change = {};
+    Config both = with_gamma(true);
+    both.groups[0].volumes = with_more().groups[0].volumes;
+    EXPECT_NE(refused(plan(both)).find("volume.more; "), std::string::npos);
 }
 
 TEST_F(ApplyPlanTest, FilesThatDifferAreNamedByTheFirstKeyAndBothNodes) {
@@ -242,6 +285,9 @@ TEST(TakeMembers, TakesMembersAndTheirNodesAndLeavesSettings) {
     EXPECT_EQ(running.node("beta")->address, "10.0.0.9:7801");
     ASSERT_NE(running.node("gamma"), nullptr);
     read.groups[0].queue_bytes = group.queue_bytes;
+    read.groups[0].volumes = with_more().groups[0].volumes;
+    take_members(running, read, "db", "alpha");
+    EXPECT_EQ(running.group("db")->volumes.size(), 3U);
     EXPECT_EQ(section_digest(group.canonical()), section_digest(read.groups[0].canonical()));
 }
 

@@ -27,6 +27,12 @@ GroupRecord sample() {
     volume.samples = Uuid::random().bytes();
     volume.sampled_data = 7;
     record.volumes.push_back(volume);
+    record.volumes.push_back(volume);
+    record.volumes.back().name = "more";
+    record.volumes.back().whole_from = Point{Uuid::random(), Lsn(7)};
+    record.volumes.push_back(volume);
+    record.volumes.back().name = "coming";
+    record.volumes.back().whole_from = Point{};
     journal::TimelineInfo timeline;
     timeline.id = Uuid::random();
     timeline.parent = Uuid::random();
@@ -68,6 +74,9 @@ TEST(GroupRecord, ComesBackAsItWas) {
     EXPECT_EQ(back->ack_answers, 2U);
     EXPECT_EQ(back->timelines, record.timelines);
     EXPECT_EQ(back->volumes[0].identity, record.volumes[0].identity);
+    EXPECT_EQ(back->volumes[0].whole_from, std::nullopt);
+    EXPECT_EQ(back->volumes[1].whole_from, record.volumes[1].whole_from);
+    EXPECT_EQ(back->volumes[2].whole_from, Point());
     EXPECT_EQ(back->peers.at("beta").behind_since, Lsn(40));
     EXPECT_EQ(back->peers.at("beta").proved, record.peers["beta"].proved);
     EXPECT_EQ(back->peers.at("gamma").behind_since, std::nullopt);

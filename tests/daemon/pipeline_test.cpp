@@ -1,6 +1,7 @@
 // Serving a group: what the host does not give, and the order in which frames and answers come.
 #include "daemon/pipeline.hpp"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <limits>
@@ -114,6 +115,75 @@ TEST(Pipeline, ALookForHolesHoldsNoWriteAndIsBounded) {
     });
     node.run();
     EXPECT_EQ(heard, "step 1, holes 0");
+}
+
+struct Shipped {
+    std::vector<FramePtr> frames;
+    // "KIND VOLUME+OFFSET/LENGTH" of every write.
+    [[nodiscard]] std::string writes() const {
+        std::string out;
+        for (const FramePtr& frame : frames)
+            for (const FrameEntry& one : frame->entries())
+                out += fmt::format("{} {}+{}/{}, ", static_cast<int>(one.kind), one.volume.value(),
+                                   one.offset.value(), one.length.value());
+        return out;
+    }
+};
+
+// What the volume held before comes as steps, holes as zeroes, in the order of the device.
+TEST(Pipeline, AVolumeThatComesIsServedAndWhatItHeldIsShipped) {
+    const test::Scratch scratch;
+    net::Loop node;
+    Shipped shipped;
+    PipelineEvents events;
+    events.on_frame = [&](const FramePtr& frame) { shipped.frames.push_back(frame); };
+    PipelineOptions options = options_in(scratch);
+    options.intent = {scratch.path() + "/intent", Uuid::random(), IntentBegin::all_clear, 1};
+    Pipeline pipeline(node, options, events);
+    ASSERT_TRUE(pipeline.start().ok());
+    PipelineVolume more{"more", scratch.path() + "/more.img",
+                        "unix:" + scratch.path() + "/more.sock", ByteCount(1 << 20)};
+    more.coming = true;
+    {
+        const auto image = options.files->open(more.device, {.mode = io::OpenMode::create});
+        const std::vector<std::byte> block(4096, std::byte{7});
+        ASSERT_TRUE(image.ok() && (*image)->resize(more.size).ok());
+        ASSERT_TRUE((*image)->write_at(ByteOffset(8192), block).ok());
+    }
+    // Nothing of it stays where it cannot be recorded.
+    const Status unsaved = pipeline.add_volumes({more}, [] { return Status(ErrorCode::io, "no"); });
+    EXPECT_EQ(unsaved.code(), ErrorCode::io);
+    EXPECT_EQ(pipeline.uris().size(), 1U);
+    PipelineVolume gone = more;
+    gone.device += ".gone";
+    EXPECT_FALSE(pipeline.add_volumes({more, gone}, [] { return Status(); }).ok());
+    ASSERT_TRUE(pipeline.add_volumes({more}, [] { return Status(); }).ok());
+    ASSERT_EQ(pipeline.uris().size(), 2U);
+    EXPECT_FALSE(pipeline.uris()[1].empty());
+    Lsn whole;
+    std::string compared;  // what a resync would compare of it, before each piece and behind all
+    std::function<void()> next = [&] {
+        pipeline.may_differ(0, false, [&](const std::vector<journal::GapExtent>& extents) {
+            for (const journal::GapExtent& one : extents)
+                compared += fmt::format("{}+{}", one.offset.value(), one.length.value());
+            compared += ", ";
+            if (whole != Lsn()) node.stop();
+        });
+        if (whole != Lsn()) return;
+        pipeline.take_in(VolumeIndex(1), [&](Result<Pipeline::TakenIn> taken) {
+            ASSERT_TRUE(taken.ok()) << taken.status().message();
+            whole = taken->tip.point.lsn;
+            next();
+        });
+    };
+    node.post(next);
+    node.run();
+    EXPECT_EQ(whole, Lsn(3));
+    EXPECT_EQ(compared, ", 0+8192, 0+12288, 0+1048576, ");
+    const int zero = static_cast<int>(EntryKind::zero);
+    const int reread = static_cast<int>(EntryKind::reread);
+    EXPECT_EQ(shipped.writes(),
+              fmt::format("{0} 1+0/8192, {1} 1+8192/4096, {0} 1+12288/1036288, ", zero, reread));
 }
 
 }  // namespace

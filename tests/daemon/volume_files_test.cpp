@@ -107,5 +107,50 @@ TEST_F(VolumeFiles, AnEmptyImageIsMadeToItsEnd) {
     EXPECT_TRUE(files.synced.contains(scratch.path()));
 }
 
+// Frames name a volume by its place: one that is new goes behind the others, and history has it
+// later.
+TEST_F(VolumeFiles, AVolumeIsAddedBehindTheOthersAndIsNotWholeYet) {
+    bool made = false;
+    ASSERT_TRUE(prepare_volumes(context, made).ok());
+    EXPECT_EQ(context.record.volumes[0].whole_from, std::nullopt);
+    context.record.role = wire::Role::primary;
+    context.record.timelines.emplace_back();
+    VolumeConfig more = group.volumes[0];
+    more.name = "more";
+    more.nodes[0].device = scratch.path() + "/more.img";
+    group.volumes.insert(group.volumes.begin(), more);
+    EXPECT_NE(volumes_moved(context).find("keep their order"), std::string::npos);
+    std::swap(group.volumes[0], group.volumes[1]);
+    EXPECT_EQ(volumes_moved(context), "");
+    ASSERT_TRUE(prepare_volumes(context, made).ok());
+    EXPECT_FALSE(made);
+    ASSERT_EQ(context.record.volumes.size(), 2U);
+    EXPECT_EQ(context.record.volumes[1].whole_from, Point());
+    EXPECT_EQ(context.record.volumes[0].whole_from, std::nullopt);
+    context.record.serves_store = true;
+    context.record.volumes.pop_back();
+    EXPECT_NE(volumes_moved(context).find("through its store"), std::string::npos);
+}
+
+// It was started with a file that the primary never took over, and that was put back.
+TEST_F(VolumeFiles, AStandbyForgetsAVolumeThatNoSessionKnew) {
+    bool made = false;
+    ASSERT_TRUE(prepare_volumes(context, made).ok());
+    context.record.role = wire::Role::standby;
+    context.record.group = Uuid::random();
+    VolumeConfig more = group.volumes[0];
+    more.name = "more";
+    more.nodes[0].device = scratch.path() + "/more.img";
+    group.volumes.push_back(more);
+    ASSERT_TRUE(prepare_volumes(context, made).ok());
+    group.volumes.pop_back();
+    const GroupRecord with = context.record;
+    EXPECT_EQ(volumes_moved(context), "");
+    EXPECT_EQ(context.record.volumes.size(), 1U);
+    context.record = with;
+    context.record.volumes[1].id = Uuid::random();
+    EXPECT_NE(volumes_moved(context).find("cannot be removed"), std::string::npos);
+}
+
 }  // namespace
 }  // namespace everstep::daemon

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from .base import Failed, require
 from .model import Model, Step, check_after_crash, name_of
 from .nodes import GROUP
-from .workload import SECTOR, operation_in
+from .workload import SECTOR, Op, operation_in
 
 ALL = 10_000_000
 UNKNOWN = "0"  # a time that is before every other
@@ -97,6 +97,7 @@ class Matcher:
         self.pending = []       # operations without one
         self.absorbed = set()   # numbers of operations that a gap took in
         self.last_gap_end = 0
+        self.devices = {}       # of volumes that were added: what the primary's device holds
         self.deaths = []        # of a primary by kill -9: (stamp, time as in the log)
 
     # ---- growing
@@ -125,7 +126,9 @@ class Matcher:
                 inside = []
             else:
                 in_gap = listing.gap_around(row.lsn) is not None
-                op = self.match(row, ghosts, (None if in_gap else read_step, crash, gap_allowed))
+                op = (self.read_in(row, ghosts)
+                      or self.match(row, ghosts, (None if in_gap else read_step, crash, gap_allowed)))
+                self.note_device(op)
                 step = Step(row.key, parent, op, row.content(), None, in_gap)
                 self.model.add(step)
                 if step.inside:
@@ -173,6 +176,21 @@ class Matcher:
             require(gap[1] is not None, f"gap {gap} is still open though the pair is together")
             require(gap[0] < gap[1], f"gap {gap}: its first end is not before its second")
             self.last_gap_end = gap[1]
+
+    # ---- volumes that were added
+    def read_in(self, row, ghosts):
+        """A step that ships what the device of an added volume held before; None: it is none."""
+        if row.volume not in self.devices or row.kind not in ("reread", "zero"):
+            return None
+        if ghosts.get((row.volume, row.offset, row.length, row.kind, row.fua)):
+            return None
+        held = bytes(self.devices[row.volume][row.offset:row.offset + row.length])
+        require(row.kind == "reread" or not any(held), f"step {row.lsn} zeroes what {row.volume} holds")
+        return Op(0, "data", row.volume, row.offset, row.length, data=held, outcome="ok")
+
+    def note_device(self, op):
+        if op is not None and op.volume in self.devices:
+            self.devices[op.volume][op.offset:op.offset + op.length] = op.content()
 
     # ---- matching
     def match(self, row, ghosts, context):
