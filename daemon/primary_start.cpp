@@ -5,6 +5,7 @@
 
 #include "daemon/added_volumes.hpp"
 #include "daemon/primary.hpp"
+#include "daemon/standby_changes.hpp"
 #include "daemon/volume_files.hpp"
 
 namespace everstep::daemon {
@@ -400,6 +401,9 @@ void Primary::served(bool new_timeline) {
                     context_.record.timelines.back().number, new_timeline ? " (new)" : ""));
     if (const std::string cut = restore_.pending(); !cut.empty())
         context_.event("alarm-restore", cut);
+    if (ack_.waits())
+        for (const std::string& text : told_behind(context_.record))
+            context_.event("alarm-ack", text);
     restore_.keep_step("");
     if (store_ == nullptr) joins_.begin();
     tick_timer_.every(std::chrono::milliseconds(50), [this] { tick(); });

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include <fmt/format.h>
+
 namespace everstep::daemon {
 
 namespace {
@@ -46,6 +48,17 @@ StandbyChanges take_standbys(GroupRecord& record, const std::vector<std::string>
 
 bool knows_standbys(const GroupRecord& record) {
     return record.role == wire::Role::primary && !record.timelines.empty() && !record.unserved;
+}
+
+std::vector<std::string> told_behind(const GroupRecord& record) {
+    std::vector<std::string> texts;
+    for (const auto& [name, peer] : record.peers)
+        if (peer.behind_since)
+            texts.push_back(
+                fmt::format("{} is behind since step {}, as was recorded; writes are "
+                            "acknowledged without it until it has caught up",
+                            name, peer.behind_since->value()));
+    return texts;
 }
 
 std::size_t bit_in(const std::vector<std::string>& bits, const std::string& standby) {

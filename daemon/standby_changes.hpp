@@ -23,6 +23,9 @@ StandbyChanges take_standbys(GroupRecord& record, const std::vector<std::string>
 // Whether the record is one of a group that was served: before that all standbys are there from
 // the beginning.
 [[nodiscard]] bool knows_standbys(const GroupRecord& record);
+// Of those that do not count as the record says: what the operator is told when it is served again.
+// A crash may have come between the record and its alarm.
+[[nodiscard]] std::vector<std::string> told_behind(const GroupRecord& record);
 // The bit of a standby; the number of bits where it has none.
 [[nodiscard]] std::size_t bit_in(const std::vector<std::string>& bits, const std::string& standby);
 

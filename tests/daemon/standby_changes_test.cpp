@@ -37,6 +37,15 @@ TEST(StandbyChanges, OneThatIsNewJoinsAndIsComparedAsAWhole) {
     EXPECT_EQ(record.intent->standbys, (Names{"beta", "gamma"}));
 }
 
+TEST(StandbyChanges, AStartTellsWhoWasRecordedAsBehind) {
+    GroupRecord record = served_with({"beta", "gamma"});
+    EXPECT_TRUE(told_behind(record).empty());
+    record.peers["gamma"].behind_since = Lsn(17);
+    const Names told = told_behind(record);
+    ASSERT_EQ(told.size(), 1U);
+    EXPECT_EQ(told.front().find("gamma is behind since step 17"), 0U);
+}
+
 TEST(StandbyChanges, NothingOfOneThatLeftIsBelievedWhenItIsBack) {
     GroupRecord record = served_with({"beta", "gamma"});
     record.peers["beta"].proved = Point{Uuid::random(), Lsn(7)};
