@@ -97,17 +97,18 @@ bool all_answered(const StartInput& input) {
                        [](const PeerAnswer& peer) { return peer.state.has_value(); });
 }
 
-// A peer with steps of this node's own timeline that this node does not know: it gave them out, and
-// its state is older than that, or it has lost them.
+// The furthest peer with steps of this node's own timeline that this node does not know: it gave
+// them out, and its state is older than that, or it has lost them.
 const PeerAnswer* ahead_of(const StartInput& input) {
+    const PeerAnswer* best = nullptr;
     for (const PeerAnswer& peer : input.peers) {
-        if (peer.state && peer.state->has_history &&
-            peer.state->head.timeline == input.tip.point.timeline &&
-            peer.state->head.lsn > input.tip.point.lsn) {
-            return &peer;
-        }
+        if (!peer.state || !peer.state->has_history ||
+            peer.state->head.timeline != input.tip.point.timeline)
+            continue;
+        const Lsn known = best == nullptr ? input.tip.point.lsn : best->state->head.lsn;
+        if (peer.state->head.lsn > known) best = &peer;
     }
-    return nullptr;
+    return best;
 }
 
 // This disk becomes the truth by the operator's word: a new timeline behind the furthest peer's.
@@ -237,9 +238,11 @@ StartDecision from_own_store(const StartInput& input) {
             input.clean ? "its state is older than the standby's"
                         : "acknowledged writes are on the standby alone"));
     }
-    const bool heard = std::any_of(input.peers.begin(), input.peers.end(),
-                                   [](const PeerAnswer& peer) { return peer.state.has_value(); });
-    const bool asked = input.ack_kept && !input.clean ? all_answered(input) : heard;
+    const auto answers = std::count_if(input.peers.begin(), input.peers.end(),
+                                       [](const auto& one) { return one.state.has_value(); });
+    const bool heard = answers > 0;
+    const bool kept = input.ack_kept && !input.clean;
+    const bool asked = kept ? all_answered(input) : heard;
     if (!input.peers.empty() && !asked && !input.waited) return {};
     StartDecision decision{input.clean ? Kind::go_on : Kind::branch,
                            input.clean ? "" : "the primary stopped uncleanly",
@@ -252,6 +255,10 @@ StartDecision from_own_store(const StartInput& input) {
     } else if (ahead != nullptr) {
         decision.alarm = fmt::format("steps up to {} are on {} alone and not served",
                                      ahead->state->head.lsn.value(), ahead->node);
+    } else if (kept && answers < static_cast<std::ptrdiff_t>(input.answers_needed)) {
+        decision.alarm =
+            "too few standbys answered to know whether they keep more than this node's store, "
+            "which is served";
     }
     return decision;
 }

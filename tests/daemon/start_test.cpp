@@ -289,6 +289,18 @@ TEST_F(StartTest, AStoreThatKeptAcknowledgedWritesAsksEveryStandby) {
     EXPECT_EQ(kind(), Kind::wait);
     input_.waited = true;
     EXPECT_EQ(kind(), Kind::branch);
+    EXPECT_TRUE(decide_start(input_).alarm.empty());  // beta has all that was acknowledged
+    input_.answers_needed = 2;                        // gamma alone may have more
+    EXPECT_EQ(kind(), Kind::branch);
+    EXPECT_NE(decide_start(input_).alarm.find("too few standbys"), std::string::npos);
+}
+
+TEST_F(StartTest, OfThoseAheadOfTheOwnStoreTheFurthestIsNamed) {
+    input_.serves_store = true;
+    input_.ack_kept = true;
+    input_.peers = {{"beta", standby(101)}, {"gamma", standby(103)}, {"delta", standby(102)}};
+    ASSERT_EQ(kind(), Kind::refuse);
+    EXPECT_NE(decide_start(input_).why.find("takeover GROUP --force` on gamma"), std::string::npos);
 }
 
 TEST_F(StartTest, ItsOwnStoreIsItsTruth) {
