@@ -229,3 +229,41 @@ def holes_of_a_promoted_node(context):
         lab.wait_caught_up(beta, gamma)
         client.shutdown()
         require(read_file(gamma.device()) == read_device(beta.uri()), "gamma is not equal")
+
+
+@check("copies.of_a_promoted_node_under_writes", 180)
+def of_a_promoted_node_under_writes(context):
+    """It is read beside its writes: what they changed meanwhile is not what the copy leaves."""
+    size = 24 * MIB
+    with Scene(context, {"data": size}, standbys=("beta", "gamma"), sync_rate="8MiB") as scene:
+        lab, beta, gamma = scene.lab, scene.beta, scene.lab.nodes["gamma"]
+        lab.start()
+        gamma.kill9()
+        shutil.rmtree(gamma.state)
+        os.remove(gamma.device())
+        put(scene.alpha, *range(0, size, 2 * MIB))  # and holes
+        lab.wait_caught_up()
+        scene.alpha.kill9()
+        beta.one("takeover", GROUP, "--force")
+        lab.wait_serving(beta)
+        client = connect(beta.uri())
+        writes = 0
+
+        def there():
+            nonlocal writes
+            for _ in range(50):
+                at = scene.random.randrange(size // BLOCK) * BLOCK
+                if scene.random.random() < 0.1:
+                    client.trim(BLOCK, at)
+                else:
+                    client.pwrite(os.urandom(BLOCK), at)
+                writes += 1
+            return gamma.status()["state"] == "streaming"
+        gamma.start()
+        wait_for("gamma is copied", there, 60, every=0)
+        context.say(f"{writes} writes under the copy")
+        client.pwrite(os.urandom(BLOCK), 0)
+        lab.wait_caught_up(beta, gamma)
+        require(writes >= 500, f"only {writes} writes fell into the copy")
+        require(read_file(gamma.device()) == read_device(beta.uri()), "gamma is not equal")
+        client.shutdown()
