@@ -153,10 +153,12 @@ std::vector<std::pair<std::string, std::string>> GroupConfig::canonical() const 
 }
 
 std::vector<std::pair<std::string, std::string>> GroupConfig::resolved() const {
+    std::vector<std::string> names = standbys;
+    std::sort(names.begin(), names.end());  // their order says nothing
     std::vector<std::pair<std::string, std::string>> all = {
         {"name", name},
         {"primary", primary},
-        {"standbys", fmt::format("{}", fmt::join(standbys, ","))},
+        {"standbys", fmt::format("{}", fmt::join(names, ","))},
         {"ack", std::string(ack_name(ack))},
         {"ack_standbys", ack_standbys == 0 ? "all" : fmt::format("{}", ack_standbys)},
         {"on_standby_loss", on_standby_loss == LossPolicy::stall ? "stall" : "continue"},

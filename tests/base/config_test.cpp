@@ -224,6 +224,16 @@ TEST(Config, SpellingDoesNotChangeTheCanonicalForm) {
     EXPECT_NE(good(changed).groups.at(0).canonical(), good().groups.at(0).canonical());
 }
 
+TEST(Config, TheOrderOfStandbysDoesNotChangeTheCanonicalForm) {
+    GroupConfig group = good().groups.at(0);
+    group.standbys = {"beta", "gamma", "delta"};
+    const auto canonical = group.canonical();
+    group.standbys = {"gamma", "delta", "beta"};
+    EXPECT_EQ(group.canonical(), canonical);
+    group.standbys = {"gamma", "delta"};
+    EXPECT_NE(group.canonical(), canonical);
+}
+
 TEST(Config, WhereTheFileLiesDoesNotChangeTheCanonicalForm) {
     const auto there = parse_config(test::kGoodConfig, "/srv/other/everstep.toml");
     ASSERT_TRUE(there.ok()) << there.status().message();

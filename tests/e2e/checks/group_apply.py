@@ -175,6 +175,19 @@ def durable(context):
         require(not beta.status()["state"] == "streaming", "beta streams although it has left")
 
 
+@check("group_apply.another_order", 120)
+def another_order(context):
+    """The same standbys in another order are nothing to apply, and no reason to refuse one."""
+    with Scene(context, {"data": 1 << 20}, standbys=("beta", "gamma")) as scene:
+        scene.start()
+        lab, alpha, gamma = scene.lab, scene.alpha, scene.lab.nodes["gamma"]
+        lab.set_members("gamma", "beta")
+        require(apply(alpha, "--yes")["steps"] == [], "an order is a step")
+        gamma.term()
+        gamma.start()
+        lab.wait_caught_up(alpha, gamma)
+
+
 @check("group_apply.paused", 120)
 def paused(context):
     """One that is added to a group whose link is paused is not spoken with before it goes on."""
