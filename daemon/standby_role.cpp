@@ -247,8 +247,10 @@ LinkEvents StandbyRole::link_events() {
     };
     events.on_closed = [this](const Status& status) {
         const bool alarm = status.code() != ErrorCode::closed;
-        if (std::exchange(began_, false) || alarm)
-            context_.event(alarm ? "alarm-link" : "link", link_story(primary_, status));
+        const std::string story = link_story(primary_, status);
+        const bool began = std::exchange(began_, false);
+        const bool again = std::exchange(told_, story) == story;  // it is tried every other second
+        if (began || (alarm && !again)) context_.event(alarm ? "alarm-link" : "link", story);
         context_.loop->post([alive = alive_, link = link_.get()] {
             if (*alive != nullptr && (*alive)->link_.get() == link) (*alive)->end_session();
         });

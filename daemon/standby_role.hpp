@@ -68,6 +68,7 @@ class StandbyRole {
     std::uint64_t takeovers_ = 0;                              // that it knew of
     std::vector<std::pair<std::string, std::string>> theirs_;  // its configuration, as said last
     bool began_ = false;  // the newest session has, and its end was not told
+    std::string told_;    // how the newest link ended
     Status failed_;
     Lsn captured_;
     std::int64_t step_clock_ns_ = 0;

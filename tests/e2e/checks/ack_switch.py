@@ -239,6 +239,11 @@ def one_node_first(context):
         scene.lab.write_config()
         wait_for("the link says what differs",
                  lambda: peer_of(scene.alpha)["state"] == "refused" and "ack:" in peer_of(scene.alpha)["why"], 30)
+        wait_for("beta says it too", lambda: told(scene.beta, "alarm-link", "ack:"))
+        with contextlib.suppress(Failed):
+            wait_for("beta says it again", lambda: len(told(scene.beta, "alarm-link", "ack:")) > 1, 5)
+        count = len(told(scene.beta, "alarm-link", "ack:"))
+        require(count == 1, f"beta says it {count} times: for each link that is tried")
         scene.beta.child.signal(signal.SIGHUP)
         scene.settle()
         in_force(scene, "durable")
