@@ -289,6 +289,7 @@ Status StandbyRole::keep_identity(const wire::Start& start) {
                             theirs.size.value()));
         }
     }
+    const GroupRecord before = record;
     const bool learnt = take_whole_from(record.volumes, start.volumes);
     bool kept = !learnt && record.group == start.group_id && record.role == wire::Role::standby &&
                 record.takeovers >= takeovers_;
@@ -300,13 +301,21 @@ Status StandbyRole::keep_identity(const wire::Start& start) {
     record.role = wire::Role::standby;
     for (std::size_t i = 0; i < record.volumes.size(); ++i)
         record.volumes[i].id = start.volumes[i].id;
-    return context_.save();
+    return save_or(before);
 }
 
-// Not saved, it is learnt again when the next session begins.
 Status StandbyRole::learn_whole_from(const std::vector<wire::Volume>& said) {
+    const GroupRecord before = context_.record;
     if (!take_whole_from(context_.record.volumes, said)) return {};
-    return context_.save();
+    return save_or(before);
+}
+
+// What is not on the disk is not known here either: else a store would be made that no record is
+// of, and nothing would save it later.
+Status StandbyRole::save_or(const GroupRecord& before) {
+    const Status saved = context_.save();
+    if (!saved.ok()) context_.record = before;
+    return saved;
 }
 
 WallTime StandbyRole::step_now() const {

@@ -57,6 +57,7 @@ class StandbyRole {
     [[nodiscard]] Status use_up_samples();
     [[nodiscard]] Status keep_identity(const wire::Start& start);
     [[nodiscard]] Status learn_whole_from(const std::vector<wire::Volume>& said);
+    [[nodiscard]] Status save_or(const GroupRecord& before);
     void began(const wire::Start& start);
     GroupContext& context_;
     std::unique_ptr<standby::Standby> standby_;
