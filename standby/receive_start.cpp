@@ -201,7 +201,9 @@ Status begin_resync(journal::Store& store, const wire::Start& start,
         EVERSTEP_TRY(opened);
     }
     for (std::size_t i = 0; i < fresh.size(); ++i) {
-        EVERSTEP_TRY(store.append_timeline(fresh[i]));
+        const Status appended = store.append_timeline(fresh[i]);
+        if (appended.code() == ErrorCode::refused) return no_point(fresh[i], appended);
+        EVERSTEP_TRY(appended);
         // A later one that leaves where the gap begins has given it up.
         const bool wanted = i == 0 || !store.gap_open();
         if (wanted) EVERSTEP_TRY(store.open_gap(start.from, start.reason));

@@ -128,18 +128,21 @@ TEST_F(Resync, ALineThatLeavesInsideAClosedGapSaysWhatToDo) {
     copy(true);
     end_resync();
     check_end(before);
-    reconnect();
-    const Point inside{before.timeline, before.lsn + 10};
-    wire::Start start = sender->start(wire::StartMode::resync, inside);
-    wire::Timeline next = start.timelines.back();
-    next.id = TimelineId::random();
-    next.parent = inside.timeline;
-    next.branch_lsn = inside.lsn;
-    start.timelines.push_back(next);
-    const Status refused = sender->begin(start);
-    EXPECT_EQ(refused.code(), ErrorCode::refused);
-    EXPECT_NE(refused.message().find("`everstep adopt GROUP --from NODE`"), std::string::npos)
-        << refused.message();
+    // Where nothing came, and where a frame of the stream ended.
+    for (const Lsn lsn : {before.lsn + 10, sync_point.lsn - 1}) {
+        reconnect();
+        const Point inside{before.timeline, lsn};
+        wire::Start start = sender->start(wire::StartMode::resync, inside);
+        wire::Timeline next = start.timelines.back();
+        next.id = TimelineId::random();
+        next.parent = inside.timeline;
+        next.branch_lsn = inside.lsn;
+        start.timelines.push_back(next);
+        const Status refused = sender->begin(start);
+        EXPECT_EQ(refused.code(), ErrorCode::refused);
+        EXPECT_NE(refused.message().find("`everstep adopt GROUP --from NODE`"), std::string::npos)
+            << refused.message();
+    }
     EXPECT_FALSE(scene.store().gap_open().has_value());
     EXPECT_IMAGE(read_files(scene.volumes()), maker->now());
 }
