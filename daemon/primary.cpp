@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "daemon/added_volumes.hpp"
+#include "daemon/line_owner.hpp"
 #include "daemon/volume_files.hpp"
 
 namespace everstep::daemon {
@@ -131,7 +132,8 @@ bool Primary::took_over(const wire::GroupState& state, const std::string& node) 
     }
     StartDecision decision;
     decision.kind = StartDecision::Kind::demote;
-    decision.peer = node;
+    const std::string owner = line_owner(node, state);
+    decision.peer = standing(owner) != nullptr ? owner : node;
     decision.why = node + " is on a newer timeline, which branched from this node's";
     carry_out(decision);
     return true;

@@ -4,6 +4,8 @@
 
 #include <fmt/format.h>
 
+#include "daemon/line_owner.hpp"
+
 namespace everstep::daemon {
 
 namespace {
@@ -39,6 +41,14 @@ bool left_behind(const StartInput& input, const wire::GroupState& peer) {
                        [&](const auto& one) { return one.id == peer.head.timeline; });
 }
 
+// Whose data is to be taken: of the node that took over, where it is a peer.
+std::string whose(const StartInput& input, const PeerAnswer& peer) {
+    const std::string owner = line_owner(peer.node, *peer.state);
+    const bool known = std::any_of(input.peers.begin(), input.peers.end(),
+                                   [&](const PeerAnswer& one) { return one.node == owner; });
+    return known ? owner : peer.node;
+}
+
 // A peer that took over, or that serves something unrelated, ends the question at once.
 std::optional<StartDecision> heard_of_another(const StartInput& input) {
     for (const PeerAnswer& peer : input.peers) {
@@ -59,7 +69,7 @@ std::optional<StartDecision> heard_of_another(const StartInput& input) {
                 Kind::demote,
                 fmt::format("{} is on a newer timeline ({}), which branched from this node's",
                             peer.node, state.head.timeline.hex()),
-                peer.node,
+                whose(input, peer),
                 {},
                 {},
                 {}};

@@ -192,6 +192,25 @@ TEST_F(StartTest, ANewerTimelineDemotes) {
     EXPECT_EQ(kind(), Kind::demote);
 }
 
+// A standby of the new primary may be the first to answer: it has nothing to give.
+TEST_F(StartTest, WhoTookOverIsNamedWhoeverTellsOfIt) {
+    wire::GroupState state = standby(120);
+    journal::TimelineInfo second;
+    second.id = Uuid::random();
+    second.parent = timeline_;
+    second.branch_lsn = Lsn(95);
+    second.node = "gamma";
+    state.timelines = to_wire({input_.timelines.front(), second});
+    state.head = {second.id, Lsn(130)};
+    input_.peers[0].state = state;
+    ASSERT_EQ(kind(), Kind::demote);
+    EXPECT_EQ(decide_start(input_).peer, "beta");  // no gamma is a member here
+    input_.peers.push_back({"gamma", std::nullopt});
+    EXPECT_EQ(decide_start(input_).peer, "gamma");
+    input_.peers[0].state->role = wire::Role::primary;  // it took over from gamma, say
+    EXPECT_EQ(decide_start(input_).peer, "beta");
+}
+
 TEST_F(StartTest, AnUnrelatedPrimaryRefuses) {
     input_.clean = true;
     wire::GroupState state = standby(50);

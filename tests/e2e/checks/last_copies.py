@@ -96,3 +96,22 @@ def who_has_more(context):
         require(plan["lost_steps"] == newest - less, f"lost are {plan['lost_steps']} steps, wanted {newest - less}")
         refused = scene.beta.cli("takeover", GROUP).expect(3, "--force")
         require("take over there" not in refused.err, f"beta sends its user away: {refused.err}")
+
+
+@check("last_copies.an_old_primary_names_the_new_one", 120)
+def names_the_new_one(context):
+    """Whoever of two tells an old primary of the takeover: it says to take the data of the node that took over."""
+    with Scene(context, {"data": 1 << 20}, standbys=("beta", "gamma")) as scene:
+        scene.start()
+        lab, alpha, beta = scene.lab, scene.alpha, scene.beta
+        all_succeeded(scene.write(20))
+        lab.wait_caught_up(alpha, lab.nodes["gamma"])
+        alpha.kill9()
+        beta.one("takeover", GROUP, "--force")
+        lab.wait_streaming(lab.nodes["gamma"])
+        beta.freeze()  # so that gamma tells it
+        alpha.start()
+        wait_for("alpha steps down", lambda: "adopt" in (alpha.status()["why"] or ""), 30)
+        beta.thaw()
+        why = alpha.status()["why"]
+        require(f"adopt {GROUP} --from beta" in why, f"alpha says {why}")
