@@ -1,6 +1,7 @@
 """`everstep verify`: standbys compared with the primary while both run, and brought what differs; also by itself."""
 
 import os
+import shutil
 from concurrent.futures import ThreadPoolExecutor, as_completed
 
 from checks.reload import reload
@@ -177,3 +178,39 @@ def by_itself(context):
         require(verified()["repaired"], f"status says {verified()}")
         require(result_of(alpha.cli("verify", GROUP).expect(0))["differing_bytes"] == 0, "not repaired")
         require(verified()["differing_bytes"] == 0, f"a command counts, too: {verified()}")
+
+
+@check("verify.not_beside_a_copy", 180)
+def not_beside_a_copy(context):
+    """`verify_every` begins nothing while a standby is copied, and does when the copy is done."""
+    size = 24 * MIB
+    with Scene(context, {"data": size}, standbys=("beta", "gamma"), sync_rate="4MiB") as scene:
+        lab, alpha, gamma = scene.lab, scene.alpha, scene.lab.nodes["gamma"]
+        lab.start()
+        fill(scene, size)
+        gamma.kill9()
+        shutil.rmtree(gamma.state)
+        os.remove(gamma.device())
+        gamma.start()
+
+        def peers():
+            return {one["node"]: one for one in alpha.status()["peers"]}
+        wait_for("gamma is copied", lambda: peers()["gamma"]["copy"], 60)
+        lab.group["verify_every"] = "1s"
+        lab.write_config()
+        for node in (scene.beta, gamma, alpha):
+            reload(node, "verify_every: 1s")
+        began = []
+
+        def copied():
+            now = peers()
+            if now["gamma"]["copy"] is None:
+                return True
+            began.append(now["beta"]["verifying"] or now["beta"]["verified"])
+            return False
+        wait_for("the copy is done", copied, 60, every=0.05)
+        require(not any(began), f"beside the copy of gamma beta was verified: {began}")
+        require(len(began) >= 10, f"the copy was seen {len(began)} times only")
+        for name in ("beta", "gamma"):
+            done = wait_for(f"{name} is verified", lambda name=name: peers()[name]["verified"], 120)
+            require(done["differing_bytes"] == 0 and done["compared_bytes"] == size, f"{name}: {done}")
