@@ -425,6 +425,9 @@ void Primary::adopt(bool force, const std::string& from, std::function<void(Stat
     if (state_ == State::serving && force && !restore_.pending().empty())
         return restore_.take_as_it_is(std::move(done));
     if (state_ == State::serving && force && take_any_difference()) return done(Status());
+    if (state_ == State::serving && force && store_ != nullptr &&
+        joins_.take_as_whole(sealed_.point))
+        return done(Status());
     if (state_ == State::serving) return done(Status(ErrorCode::refused, why_no_adopt()));
     if (puller_ || appending_) {
         done(Status(ErrorCode::busy, puller_ ? "data is being brought already"

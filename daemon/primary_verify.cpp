@@ -58,7 +58,8 @@ Status Primary::verify(const std::string& only, bool repair,
     if (standings_.empty()) return {ErrorCode::refused, "the group has no standby to compare with"};
     if (!only.empty() && !standings_.contains(only))
         return {ErrorCode::usage, only + " is no standby of the group"};
-    if (const std::string coming = first_coming(context_.record); !coming.empty())
+    if (const std::string coming = first_coming(context_.record);
+        store_ == nullptr && !coming.empty())
         return {ErrorCode::busy, "volume " + coming +
                                      " was added and is being read in: no standby has all of it "
                                      "yet; verify when it is whole"};

@@ -74,6 +74,27 @@ Status VolumeJoin::add() {
     return {};
 }
 
+bool VolumeJoin::take_as_whole(Point at) {
+    const GroupRecord before = context_.record;
+    std::string names;
+    for (VolumeRecord& volume : context_.record.volumes) {
+        if (!coming(volume)) continue;
+        volume.whole_from = at;
+        names += (names.empty() ? "" : ", ") + volume.name;
+    }
+    if (names.empty()) return false;
+    if (const Status saved = context_.save(); !saved.ok()) {
+        context_.record = before;
+        context_.event("alarm-state", saved.message());
+        return false;
+    }
+    context_.event("volume", names +
+                                 ": what the history has of it counts as all of it, by "
+                                 "`adopt --force`; it is served from the next start on");
+    access_.say();
+    return true;
+}
+
 void VolumeJoin::begin() {
     if (volume_.empty()) choose();
 }

@@ -30,6 +30,9 @@ class VolumeJoin {
     // The configuration names volumes that the group did not have: they are served when it returns
     // ok. Else nothing has changed; images that were made stay.
     [[nodiscard]] Status add();
+    // The operator's word, on a node that took over: what the history has of volumes at this step
+    // is all of them. False: nothing is coming, or it cannot be recorded.
+    [[nodiscard]] bool take_as_whole(Point at);
     void begin();  // serving has begun
     void tick();
     // What of the volume was read in so far; null: it is whole.

@@ -10,7 +10,7 @@ from everstep_lab.nbdio import Export, connect, raw_images, read_device, read_fi
 from everstep_lab.nodes import EVERSTEP, GROUP
 from everstep_lab.registry import check
 from everstep_lab.scene import Scene
-from everstep_lab.workload import Profile, Workload, all_succeeded
+from everstep_lab.workload import SECTOR, Profile, Workload, all_succeeded
 
 from .group_apply import Load, apply, joined, kinds, peer
 
@@ -200,6 +200,30 @@ def order_lost(context):
             require(export.images() == raw_images(alpha), "the head differs from alpha")
 
 
+@check("group_apply.volume_one_behind", 240)
+def one_behind(context):
+    """What was shipped while a standby was away, and dropped for it, is in its resync, written by a client or not."""
+    with Scene(context, {"data": SIZE}, sync_rate="1MiB", queue_bytes="256KiB", spool_bytes="0B") as scene:
+        lab, alpha, beta = scene.lab, scene.alpha, scene.beta
+        gamma = lab.add_node("gamma")
+        lab.set_members("beta", "gamma")
+        scene.start()
+        all_succeeded(scene.write(30, 1, 8))
+        scene.settle()
+        Added(scene, content(context, False))
+        apply(alpha, "--yes")
+        wait_for("it is read in", lambda: (volume(alpha)["read_in"] or {}).get("done_bytes", 0), 60)
+        beta.term()
+        require(not volume(alpha)["whole"], "it is whole already")
+        whole(alpha)
+        require(peer(alpha, "beta")["backlog"] == "gap", f"beta is {peer(alpha, 'beta')}")
+        beta.start()
+        for node in (beta, gamma):
+            lab.wait_caught_up(alpha, node)
+            whole(node)
+            require(raw_images(node) == raw_images(alpha), f"{node.name} differs from alpha")
+
+
 @check("group_apply.volume_twice", 180)
 def twice(context):
     """Two in one file: one is read in behind the other; with a standby that is copied meanwhile, all have both."""
@@ -350,6 +374,17 @@ def durable(context):
         wait_for("alpha steps down", lambda: alpha.status()["role"] == "standby", 30)
         alpha.cli("adopt", GROUP, "--from", "beta").expect(3, "more", "alone")
         require(read_file(alpha.device("more")) == held, "its content has changed")
+        # The operator's word, once it was copied away: what the history has of it is the volume.
+        beta.do("adopt", GROUP, "--force")
+        require(volume(beta)["whole"], f"behind the word it is {volume(beta)}")
+        beta.term()
+        beta.start()
+        lab.wait_serving(beta)
+        part = read_device(beta.uri("more"))
+        require(all(part[at:at + SECTOR] in (held[at:at + SECTOR], bytes(SECTOR)) for at in range(0, SIZE, SECTOR)),
+                "beta serves what was never there")
+        with Export(beta, "head") as export:
+            require(export.images()["more"] == part, "the head has another content")
 
 
 @check("group_apply.volume_members", 300)
