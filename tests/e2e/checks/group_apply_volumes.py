@@ -203,12 +203,12 @@ def order_lost(context):
 @check("group_apply.volume_one_behind", 240)
 def one_behind(context):
     """What was shipped while a standby was away, and dropped for it, is in its resync, written by a client or not."""
-    with Scene(context, {"data": SIZE}, sync_rate="1MiB", queue_bytes="256KiB", spool_bytes="0B") as scene:
+    with Scene(context, {"data": SIZE}, sync_rate="1MiB", queue_bytes="512KiB", spool_bytes="0B") as scene:
         lab, alpha, beta = scene.lab, scene.alpha, scene.beta
         gamma = lab.add_node("gamma")
         lab.set_members("beta", "gamma")
         scene.start()
-        all_succeeded(scene.write(30, 1, 8))
+        all_succeeded(scene.write(6, 1, 2))
         scene.settle()
         Added(scene, content(context, False))
         apply(alpha, "--yes")
