@@ -127,7 +127,7 @@ void World::kill(ProcessId process) {
     const bool own = running_ != nullptr && running_->process == process;
     for (const FiberId id : found->second.fibers) {
         Fiber& fiber = *fibers_.at(id);
-        if (fiber.waiting) std::erase(waiting_[fiber.on], id);
+        if (fiber.waiting) stop_waiting(fiber);
         dead_.push_back(std::move(fibers_.at(id)));
         fibers_.erase(id);
         std::erase(ready_, id);
@@ -184,6 +184,13 @@ bool World::block(const void* on, std::optional<Time> until) {
         leave();
     }
     return fiber.woken;
+}
+
+// Nothing is left where nobody waits: another thing may come to lie at that address.
+void World::stop_waiting(const Fiber& fiber) {
+    auto& others = waiting_[fiber.on];
+    std::erase(others, fiber.id);
+    if (others.empty()) waiting_.erase(fiber.on);
 }
 
 void World::ready(Fiber& fiber) {
@@ -281,9 +288,7 @@ void World::run_events() {
         if (found == fibers_.end()) continue;
         Fiber& fiber = *found->second;
         if (!fiber.waiting || fiber.wait != event.wait) continue;
-        auto& others = waiting_[fiber.on];
-        std::erase(others, fiber.id);
-        if (others.empty()) waiting_.erase(fiber.on);
+        stop_waiting(fiber);
         ready(fiber);
     }
 }

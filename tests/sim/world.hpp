@@ -103,6 +103,7 @@ class World {
     void run_fiber(FiberId id);
     void leave();  // to the world, from a fiber
     void ready(Fiber& fiber);
+    void stop_waiting(const Fiber& fiber);
     void bury();
     static void enter(unsigned high, unsigned low);
 
