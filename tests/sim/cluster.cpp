@@ -13,14 +13,20 @@ namespace {
 
 constexpr std::chrono::milliseconds kAskTimeout{500};
 
-// One request to an admin socket.
+// One request to an admin socket. Its connection ends with the answer: a node serves a bounded
+// number of them.
 struct Ask {
+    net::Loop* loop = nullptr;
     std::unique_ptr<net::Connecting> connecting;
     net::StreamPtr stream;
     std::unique_ptr<wire::MessageReader> reader;
     Cluster::Done done;
     void end(const wire::AdminReply& reply) {
-        if (const auto once = std::exchange(done, nullptr)) once(reply);
+        const auto once = std::exchange(done, nullptr);
+        if (!once) return;
+        // It may be in the middle of one of its callbacks.
+        if (stream) loop->post([gone = std::shared_ptr<net::Stream>(std::move(stream))] {});
+        once(reply);
     }
 };
 
@@ -151,6 +157,7 @@ void Cluster::stop(const std::string& node) {
 void Cluster::ask(const std::string& node, wire::AdminRequest request, Done done) {
     operator_->post([this, node, request = std::move(request), done = std::move(done)] {
         const auto ask = std::make_shared<Ask>();
+        ask->loop = operator_;
         ask->done = done;
         ask->connecting = net::connect(
             *operator_, "unix:/" + node + "/state/admin.sock", nullptr, "", kAskTimeout,
