@@ -61,8 +61,13 @@ void Chronicle::heard(const std::string& from, const std::string& to,
         const wire::Timeline& newest = start->timelines.back();
         const bool crosses =
             start->from.timeline != newest.id || start->from.lsn <= newest.branch_lsn;
-        if (start->mode == wire::StartMode::resync && crosses) apart_.insert(newest.id);
+        if (start->mode == wire::StartMode::resync && crosses) {
+            apart_.insert(newest.id);
+            resyncs_[to] = newest.id;
+        }
+        if (start->mode != wire::StartMode::resync) resyncs_.erase(to);
     }
+    if (std::holds_alternative<wire::ResyncEnd>(message)) resyncs_.erase(to);
     const auto* ack = std::get_if<wire::Ack>(&message);
     if (ack == nullptr || ack->timeline.nil()) return;
     if (ack->applied > ack->durable || ack->durable > ack->received)

@@ -43,10 +43,16 @@ class Chronicle {
     void forget(const std::string& node) {
         claims_.erase(node);
         begins_.erase(node);
+        resyncs_.erase(node);
     }
     // Where its history begins, as it has said itself: a full disk has cost it the rest.
     void dropped(const std::string& node, Lsn begins) { begins_[node] = begins; }
     [[nodiscard]] bool has_dropped(const std::string& node, Point claimed, Point baseline) const;
+    // A resync brings the node onto this timeline, and its end was not sent yet.
+    [[nodiscard]] bool resyncs_to(const std::string& node, const TimelineId& timeline) const {
+        const auto found = resyncs_.find(node);
+        return found != resyncs_.end() && found->second == timeline;
+    }
     // The step of an operation, the newest one that is known.
     [[nodiscard]] std::optional<Point> step_of(std::uint64_t operation, const SectorRange& range,
                                                bool zero) const;
@@ -72,6 +78,7 @@ class Chronicle {
     std::map<Point, Images> images_;
     std::map<std::string, std::map<TimelineId, Lsn>> claims_;
     std::map<std::string, Lsn> begins_;
+    std::map<std::string, TimelineId> resyncs_;
     std::map<std::uint64_t, Point> operations_;
     std::map<std::tuple<std::uint64_t, std::uint64_t, std::uint64_t>, Point> zeroes_;
     std::set<TimelineId> seen_;

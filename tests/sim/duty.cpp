@@ -13,6 +13,7 @@ constexpr Time kTryAgain = std::chrono::milliseconds(500);
 constexpr unsigned kTries = 60;
 constexpr Time kMembersAsked = std::chrono::seconds(2);
 constexpr Time kAdoptAgain = std::chrono::seconds(5);  // the primary's word may be older
+constexpr std::uint64_t kBack = 40;
 constexpr Time kRace = std::chrono::milliseconds(120);
 constexpr Time kRecorded = std::chrono::seconds(1);  // so long may the record of it take
 
@@ -91,8 +92,9 @@ void Duty::heard(const std::string& node, const std::string& line) {
     // Its disk counts, whatever it has lost of the step where the line begins; a store has lost
     // nothing.
     const std::string begun = named_in(line, " (", ") begins behind step ");
-    if (line.find(": the primary stopped uncleanly") != line.npos && node != chosen_)
-        cluster_.chronicle().begins_apart(begun);
+    const bool own_disk = line.find(": the primary stopped uncleanly") != line.npos ||
+                          line.find(": adopted by force") != line.npos;
+    if (own_disk && node != chosen_) cluster_.chronicle().begins_apart(begun);
     const bool alone = line.find("too few standbys answered") != line.npos ||
                        line.find("no standby confirmed") != line.npos;
     if (alone && node == lossy_ && application_ != nullptr) {
@@ -107,6 +109,8 @@ void Duty::count(const std::string& node, const std::string& line) {
         world_.probe("a standby was declared behind");
         behind_[node].insert(name);
     }
+    if (const auto name = named_in(line, "alarm-ack: ", " is behind since"); !name.empty())
+        behind_[node].insert(name);
     if (const auto name = named_in(line, " ack: ", " has caught up"); !name.empty())
         behind_[node].erase(name);
     if (line.find("the primary stopped uncleanly") != line.npos &&
@@ -206,7 +210,19 @@ void Duty::take_over() {
         cluster_.network().block(serving_, other, world_.now() + kCutOff);
         cluster_.network().block(other, serving_, world_.now() + kCutOff);
     }
+    if (world_.one_in(2)) take_time(node);
     try_take_over(node, kTries);
+}
+
+// It takes over slowly: it was rewound, and its disk takes its time.
+void Duty::take_time(const std::string& node) {
+    DiskFaults& faults = cluster_.machine(node).disk().faults;
+    faults.slow_most = world_.between(std::chrono::milliseconds(1), std::chrono::milliseconds(60));
+    cluster_.ask(node, {"rewind", {{"group", "db"}, {"point", fmt::format("head~{}", kBack)}}},
+                 [this](const wire::AdminReply& reply) {
+                     if (reply.error == ErrorCode::ok)
+                         world_.probe("a rewound standby is to take over");
+                 });
 }
 
 void Duty::try_take_over(const std::string& node, unsigned left) {
@@ -215,11 +231,18 @@ void Duty::try_take_over(const std::string& node, unsigned left) {
         return;
     }
     // The link may come back while the node takes over: it waits so long for the others' answers.
+    // Not where it was refused before: it would be refused as long as the link is there.
+    const auto answered = std::make_shared<bool>(false);
     if (world_.one_in(2))
         world_.at(world_.now() + kMembersAsked + world_.between(-kRace, kRace), 0,
-                  [this, node] { cluster_.network().free(node, serving_); });
+                  [this, node, answered] {
+                      if (*answered) return;
+                      world_.probe("a link came back while a node took over");
+                      cluster_.network().free(node, serving_);
+                  });
     cluster_.ask(node, {"takeover", {{"group", "db"}, {"force", "1"}}},
-                 [this, node, left](const wire::AdminReply& reply) {
+                 [this, node, left, answered](const wire::AdminReply& reply) {
+                     *answered = true;
                      if (reply.error == ErrorCode::ok) return taken(node);
                      world_.trace("operator: takeover: " + reply.message);
                      world_.at(world_.now() + kTryAgain, 0,
@@ -271,6 +294,18 @@ void Duty::adopt(const std::string& node) {
                  });
 }
 
+// The primary's own writes have emptied a small volume, or a power cut has: nobody has changed the
+// disk, and the operator, who is asked, knows it. What only the standbys keep is given up with that
+// word where a cache was lost (DESIGN.md 5, "Unknown disks").
+void Duty::trust_disk() {
+    world_.probe("a disk that looked emptied was trusted by the operator");
+    if (lossy_ == serving_) application_->expectation().device_lost(true);
+    cluster_.ask(serving_, {"adopt", {{"group", "db"}, {"force", "1"}}},
+                 [this](const wire::AdminReply& reply) {
+                     world_.trace("operator: adopt --force: " + reply.message);
+                 });
+}
+
 // What the node's own words ask for.
 void Duty::tend(const std::string& node, const Value& group) {
     const std::string state = group.at("state").text();
@@ -285,6 +320,9 @@ void Duty::tend(const std::string& node, const Value& group) {
         // The answer to its takeover did not come.
         taking_ = true;
         taken(node);
+    } else if (node == serving_ && state == "refused" &&
+               group.at("why").text().find("is empty now") != std::string::npos) {
+        trust_disk();
     } else if (asks_to_adopt(group) && node != serving_) {
         adopt(node);
     } else if (state == "failed") {

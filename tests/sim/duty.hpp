@@ -36,9 +36,11 @@ class Duty {
 
   private:
     void try_take_over(const std::string& node, unsigned left);
+    void take_time(const std::string& node);
     void taken(const std::string& node);
     void tend(const std::string& node, const Value& group);
     void adopt(const std::string& node);
+    void trust_disk();
     void judge();
     [[nodiscard]] std::string furthest() const;
     // Those that count in the answers of whoever serves.

@@ -28,6 +28,13 @@ class Inspection {
         }
         for (const auto& [timeline, lsn] : chronicle_.claims(node_.name)) claim(timeline, lsn);
         for (const journal::TimelineInfo& one : store_->timelines()) look_at(one);
+        const Point tip = store_->tip().point;
+        const auto line = chronicle_.timelines().find(tip.timeline);
+        if (chronicle_.resyncs_to(node_.name, tip.timeline) && tip.lsn > line->second.branch_lsn &&
+            !store_->gap_open())
+            fail("law 5", "it holds step " + std::to_string(tip.lsn.value()) + " of timeline " +
+                              tip.timeline.hex() +
+                              " in the middle of a resync, and no gap is open");
         const Point consistent = store_->consistent();
         if (!store_->view(consistent).ok()) fail("law 2", "there is no step that can be promoted");
     }

@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include "daemon/group_record.hpp"
 #include "tests/sim/chaos.hpp"
 
 namespace everstep::sim {
@@ -49,6 +50,7 @@ class Scenario {
         chronicle.on_new_timeline = [this](const std::string& node, const TimelineId& timeline) {
             promoted(node, timeline);
         };
+        chronicle.on_claim = [this](const std::string& node, Point at) { claimed(node, at); };
     }
     ~Scenario() { Machine::on_log() = nullptr; }
     Scenario(const Scenario&) = delete;
@@ -168,8 +170,8 @@ class Scenario {
         }
     }
 
-    // Law 6: the new timeline was durable before its first frame left.
-    void promoted(const std::string& node, const TimelineId& timeline) {
+    // What is durable of it, behind the line that the file begins with.
+    [[nodiscard]] std::string record_of(const std::string& node) {
         const power::DiskState synced =
             cluster_.machine(node).disk().after_cut({power::Fate::nothing, 0});
         const auto name = synced.names.find("/" + node + "/state/groups/db/group");
@@ -177,7 +179,26 @@ class Scenario {
         if (name != synced.names.end())
             for (const std::byte one : *synced.files.at(name->second))
                 text += static_cast<char>(one);
-        if (text.find(timeline.hex()) == text.npos)
+        return text.substr(text.find('\n') + 1);
+    }
+
+    // Laws 1 and 6: what a node that takes over has called durable lies before its branch point,
+    // from when that is durable on.
+    void claimed(const std::string& node, Point at) {
+        if (!duty_.taking_over() || node != duty_.chosen()) return;
+        const std::string text = record_of(node);
+        const Result<daemon::GroupRecord> record = daemon::unpack_record(text);
+        if (!record.ok() || record->timelines.empty()) return;
+        const journal::TimelineInfo& newest = record->timelines.back();
+        const bool own = newest.node == node && newest.parent == at.timeline;
+        if (!own || at.lsn <= newest.branch_lsn) return;
+        world_.fail("law 1", fmt::format("{} calls step {} durable, and takes over at step {}",
+                                         node, at.lsn.value(), newest.branch_lsn.value()));
+    }
+
+    // Law 6: the new timeline was durable before its first frame left.
+    void promoted(const std::string& node, const TimelineId& timeline) {
+        if (record_of(node).find(timeline.hex()) == std::string::npos)
             world_.fail("law 6", node + " sent the first frame of timeline " + timeline.hex() +
                                      " before its record was durable");
     }
