@@ -164,12 +164,16 @@ bool StandbyRole::identity_kept() const {
 }
 
 // A standby that has taken part in no group yet takes the id of the one that greets it, for its
-// store.
+// store. Durable first: a store that bears an id which the record does not know is another group's.
 Status StandbyRole::take_group(const Uuid& group) {
     if (identity_kept() || group.nil() || group == context_.record.group) return {};
+    const Uuid before = std::exchange(context_.record.group, group);
+    if (Status saved = context_.save(); !saved.ok()) {
+        context_.record.group = before;
+        return saved;
+    }
     end_session();
     close();
-    context_.record.group = group;
     failed_ = Status();
     return open();
 }
