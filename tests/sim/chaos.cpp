@@ -5,6 +5,8 @@
 
 #include <fmt/format.h>
 
+#include "tests/sim/wall_clocks.hpp"
+
 namespace everstep::sim {
 namespace {
 
@@ -17,7 +19,7 @@ constexpr std::uint64_t kTakeoversMost = 1;
 }  // namespace
 
 Chaos::Chaos(World& world, Cluster& cluster, Duty& duty)
-    : world_(world), cluster_(cluster), duty_(duty) {
+    : world_(world), cluster_(cluster), duty_(duty), errands_(world, cluster, duty) {
     draw_profile();
 }
 
@@ -32,6 +34,7 @@ void Chaos::draw_profile() {
     profile_.stops = weight(4);
     profile_.travels = weight(3);
     profile_.takeovers = weight(4);
+    profile_.clocks = weight(4);
     profile_.every = world_.between(milliseconds(100), seconds(4));
     Network::Shape& shape = cluster_.network().shape;
     shape.latency_most = world_.between(std::chrono::microseconds(100), milliseconds(40));
@@ -50,6 +53,7 @@ void Chaos::begin() {
 
 void Chaos::end() {
     over_ = true;
+    errands_.end();
     Network& network = cluster_.network();
     network.heal();
     network.shape.break_one_in = 0;
@@ -69,8 +73,8 @@ std::string Chaos::any_standby() {
 void Chaos::tick() {
     if (over_) return;
     const Profile& p = profile_;
-    std::uint64_t draw =
-        world_.below(p.links + p.kills + p.disks + p.stops + p.travels + p.takeovers + 2);
+    std::uint64_t draw = world_.below(p.links + p.kills + p.disks + p.stops + p.travels + p.clocks +
+                                      p.takeovers + 2);
     const auto is = [&draw](std::uint64_t weight) {
         if (draw < weight) return true;
         draw -= weight;
@@ -85,7 +89,9 @@ void Chaos::tick() {
     else if (is(p.stops))
         stop_machine();
     else if (is(p.travels))
-        travel();
+        errands_.travel(any_standby());
+    else if (is(p.clocks))
+        step_clock();
     else if (is(p.takeovers) && duty_.takeovers() < kTakeoversMost)
         duty_.take_over();
     else
@@ -189,18 +195,15 @@ void Chaos::stop_machine() {
     cluster_.stop(node);
 }
 
-void Chaos::travel() {
-    const std::string node = any_standby();
-    if (world_.one_in(2)) {
-        cluster_.ask(node, {"resume", {{"group", "db"}}}, [](const wire::AdminReply&) {});
-        return;
-    }
-    const std::string point = fmt::format("head~{}", world_.below(60));
-    cluster_.ask(node, {"rewind", {{"group", "db"}, {"point", point}}},
-                 [this](const wire::AdminReply& reply) {
-                     world_.trace("operator: rewind: " + reply.message);
-                     if (reply.error == ErrorCode::ok) world_.probe("a replica was rewound");
-                 });
+// An operator, or NTP behind a long outage; a little, or by days.
+void Chaos::step_clock() {
+    const std::string node = any_node();
+    const Time most = world_.one_in(2) ? Time(seconds(3)) : Time(std::chrono::hours(72));
+    const Time by = world_.between(-most, most);
+    world_.probe(by < Time(0) ? "a wall clock went back" : "a wall clock went forward");
+    world_.trace(fmt::format("chaos: the wall clock of {} goes by {} ms", node,
+                             std::chrono::duration_cast<milliseconds>(by).count()));
+    step_wall(node, by);
 }
 
 void Chaos::revive() {

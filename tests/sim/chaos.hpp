@@ -1,10 +1,11 @@
-// Chaos: the faults of a seed's safety phase: connections, directions, machines, disks, takeovers,
-// rewinds, and inspections in between. A seed draws its own profile first: which faults, how often.
+// Chaos: the faults of a seed's safety phase: connections, directions, machines, disks, clocks,
+// takeovers, rewinds, and inspections in between. A seed draws its own profile first: which faults,
+// how often.
 //
 // Thread: the world's.
 #pragma once
 
-#include "tests/sim/duty.hpp"
+#include "tests/sim/errands.hpp"
 
 namespace everstep::sim {
 
@@ -23,6 +24,7 @@ class Chaos {
         std::uint64_t stops = 0;
         std::uint64_t travels = 0;
         std::uint64_t takeovers = 0;
+        std::uint64_t clocks = 0;
         Time every{0};
     };
     void draw_profile();
@@ -31,7 +33,7 @@ class Chaos {
     void harm_machine();
     void harm_disk();
     void stop_machine();
-    void travel();
+    void step_clock();
     void revive();
     void watch(const std::string& node);
     [[nodiscard]] const std::string& any_node() { return kNodes[world_.below(kNodes.size())]; }
@@ -41,6 +43,7 @@ class Chaos {
     World& world_;
     Cluster& cluster_;
     Duty& duty_;
+    Errands errands_;
     Profile profile_;
     bool over_ = false;
 };

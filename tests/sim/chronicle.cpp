@@ -110,6 +110,13 @@ void Chronicle::take_entry(const FrameHeader& header, const Step& step) {
                                  header.timeline.hex() + " lies in two frames");
         return;
     }
+    const auto parent = before(at);
+    const auto older = parent ? steps_.find(*parent) : steps_.end();
+    if (older != steps_.end() &&
+        entry.step_time < older->second.frame->entries()[older->second.entry].step_time)
+        world_.fail("times", "step " + std::to_string(entry.lsn.value()) + " of timeline " +
+                                 header.timeline.hex() +
+                                 " bears an older time than its predecessor");
     if (entry.kind == EntryKind::data) {
         Buffer unpacked;
         const Result<Bytes> payload = step.frame->payload(entry, unpacked);

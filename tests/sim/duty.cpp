@@ -53,6 +53,8 @@ constexpr std::array kSaid{
     Said{" has caught up; ", "a standby counts again"},
     Said{"the backlog could not be stored", "a clean stop without room for its backlog"},
     Said{"the spool does not end", "a spool that does not fit"},
+    Said{"the wall clock jumped", "step times left the wall clock"},
+    Said{"the wall clock is steady again", "step times follow the wall clock again"},
 };
 
 // The word behind "db: kind: ".
@@ -210,6 +212,10 @@ void Duty::take_over() {
         cluster_.network().block(serving_, other, world_.now() + kCutOff);
         cluster_.network().block(other, serving_, world_.now() + kCutOff);
     }
+    // Heard of at once, or when the node has been silent for long.
+    if (world_.one_in(2))
+        for (const std::string& other : kNodes)
+            if (other != serving_) cluster_.network().break_all(serving_, other);
     if (world_.one_in(2)) take_time(node);
     try_take_over(node, kTries);
 }

@@ -14,7 +14,7 @@
 #include <ctime>
 
 #include "common/base/assert.hpp"
-#include "tests/sim/world.hpp"
+#include "tests/sim/wall_clocks.hpp"
 
 namespace {
 
@@ -31,9 +31,21 @@ int owner() {
     return world == nullptr ? 1 : static_cast<int>(world->self());
 }
 
+// By process name: how far a machine's wall clock was moved.
+std::map<std::string, Time>& moved() {
+    static std::map<std::string, Time> all;
+    return all;
+}
+
+Time wall_ahead(const World& world) {
+    const auto found = moved().find(world.name_of(world.process()));
+    return found == moved().end() ? Time(0) : found->second;
+}
+
 Time time_of(clockid_t clock, const timespec& time) {
     const std::int64_t at = time.tv_sec * kSecond + time.tv_nsec;
-    return Time(at - (clock == CLOCK_REALTIME ? kWallBegin : kBootBegin));
+    if (clock != CLOCK_REALTIME) return Time(at - kBootBegin);
+    return Time(at - kWallBegin) - wall_ahead(*World::current());
 }
 
 // A lock for reading and writing, in the memory of the C library's.
@@ -60,6 +72,10 @@ int wait_on(pthread_cond_t* condition, pthread_mutex_t* mutex, std::optional<Tim
 }
 
 }  // namespace
+
+void everstep::sim::step_wall(const std::string& name, Time by) {
+    moved()[name] += by;
+}
 
 extern "C" {
 
@@ -176,8 +192,8 @@ pthread_t pthread_self() {
 int clock_gettime(clockid_t clock, timespec* time) {
     const World* world = World::current();
     if (world == nullptr) return static_cast<int>(::syscall(SYS_clock_gettime, clock, time));
-    const std::int64_t begin = clock == CLOCK_REALTIME ? kWallBegin : kBootBegin;
-    const std::int64_t now = begin + world->now().count();
+    std::int64_t now = kBootBegin + world->now().count();
+    if (clock == CLOCK_REALTIME) now += kWallBegin - kBootBegin + wall_ahead(*world).count();
     *time = {now / kSecond, now % kSecond};
     return 0;
 }
