@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "daemon/nbd_protocol.hpp"
+#include "tests/sim/nbd_client.hpp"
 
 namespace everstep::sim {
 
@@ -12,14 +12,6 @@ namespace {
 
 constexpr std::uint64_t kSectorsMost = 24;
 constexpr Time kRetry{200'000'000};
-constexpr std::uint32_t kClientFlags = kNbdFlagFixedNewstyle | kNbdFlagNoZeroes;
-
-template <class T>
-void append_be(std::vector<std::byte>& out, T value) {
-    const std::size_t at = out.size();
-    out.resize(at + sizeof value);
-    put_be(MutableBytes(out), at, value);
-}
 
 bool writes(std::uint64_t kind) {
     return kind <= 2;
@@ -142,14 +134,7 @@ void Application::received(std::size_t volume, Bytes bytes) {
         if (client.in.size() < kNbdGreetingBytes) return;
         client.in.erase(client.in.begin(), client.in.begin() + kNbdGreetingBytes);
         client.greeted = true;
-        std::vector<std::byte> out;
-        append_be(out, kClientFlags);
-        append_be(out, kNbdOptionMagic);
-        append_be(out, static_cast<std::uint32_t>(NbdOption::export_name));
-        const std::string& name = options_.volumes[volume];
-        append_be(out, static_cast<std::uint32_t>(name.size()));
-        for (const char c : name) out.push_back(static_cast<std::byte>(c));
-        client.stream->write_copy(out);
+        client.stream->write_copy(nbd_choose(options_.volumes[volume]));
     }
     if (!client.open) {
         if (client.in.size() < kNbdExportNameReplyBytes) return;
@@ -281,13 +266,10 @@ void Application::send(std::size_t volume, std::uint64_t id, const Operation& op
     static constexpr std::array kCommands{NbdCommand::write, NbdCommand::write_zeroes,
                                           NbdCommand::trim, NbdCommand::flush, NbdCommand::read};
     Client& client = clients_[volume];
-    std::vector<std::byte> out;
-    append_be(out, kNbdRequestMagic);
-    append_be(out, std::uint16_t{0});
-    append_be(out, static_cast<std::uint16_t>(kCommands[static_cast<std::size_t>(operation.kind)]));
-    append_be(out, id);
-    append_be(out, operation.range.first * kSectorBytes);
-    append_be(out, static_cast<std::uint32_t>(operation.range.count * kSectorBytes));
+    std::vector<std::byte> out =
+        nbd_request({kCommands[static_cast<std::size_t>(operation.kind)], id,
+                     operation.range.first * kSectorBytes,
+                     static_cast<std::uint32_t>(operation.range.count * kSectorBytes)});
     for (std::uint64_t s = 0; operation.kind == Kind::write && s < operation.range.count; ++s) {
         const std::size_t at = out.size();
         out.resize(at + kSectorBytes);

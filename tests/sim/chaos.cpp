@@ -35,6 +35,8 @@ void Chaos::draw_profile() {
     profile_.travels = weight(3);
     profile_.takeovers = weight(4);
     profile_.clocks = weight(4);
+    profile_.marks = weight(3);
+    profile_.looks = weight(3);
     profile_.every = world_.between(milliseconds(100), seconds(4));
     Network::Shape& shape = cluster_.network().shape;
     shape.latency_most = world_.between(std::chrono::microseconds(100), milliseconds(40));
@@ -74,7 +76,7 @@ void Chaos::tick() {
     if (over_) return;
     const Profile& p = profile_;
     std::uint64_t draw = world_.below(p.links + p.kills + p.disks + p.stops + p.travels + p.clocks +
-                                      p.takeovers + 2);
+                                      p.marks + p.looks + p.takeovers + 2);
     const auto is = [&draw](std::uint64_t weight) {
         if (draw < weight) return true;
         draw -= weight;
@@ -92,6 +94,10 @@ void Chaos::tick() {
         errands_.travel(any_standby());
     else if (is(p.clocks))
         step_clock();
+    else if (is(p.marks))
+        errands_.mark();
+    else if (is(p.looks))
+        errands_.look(any_node());
     else if (is(p.takeovers) && duty_.takeovers() < kTakeoversMost)
         duty_.take_over();
     else

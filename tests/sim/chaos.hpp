@@ -25,6 +25,8 @@ class Chaos {
         std::uint64_t travels = 0;
         std::uint64_t takeovers = 0;
         std::uint64_t clocks = 0;
+        std::uint64_t marks = 0;
+        std::uint64_t looks = 0;
         Time every{0};
     };
     void draw_profile();

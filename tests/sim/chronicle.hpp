@@ -44,9 +44,20 @@ class Chronicle {
         claims_.erase(node);
         begins_.erase(node);
         resyncs_.erase(node);
+        lose_marks();  // it may have been the one that kept them
     }
     // Where its history begins, as it has said itself: a full disk has cost it the rest.
-    void dropped(const std::string& node, Lsn begins) { begins_[node] = begins; }
+    void dropped(const std::string& node, Lsn begins) {
+        begins_[node] = begins;
+        lose_marks();
+    }
+    // A mark that was answered for; its step. `losses`: of when it was asked for.
+    void marked(const std::string& name, Point at, std::uint64_t losses) {
+        if (losses == losses_) marks_[name] = at;
+    }
+    [[nodiscard]] std::uint64_t losses() const { return losses_; }
+    [[nodiscard]] const std::map<std::string, Point>& marks() const { return marks_; }
+    [[nodiscard]] bool same_step(Point a, Point b) const { return canonical(a) == canonical(b); }
     [[nodiscard]] bool has_dropped(const std::string& node, Point claimed, Point baseline) const;
     // A resync brings the node onto this timeline, and its end was not sent yet.
     [[nodiscard]] bool resyncs_to(const std::string& node, const TimelineId& timeline) const {
@@ -62,6 +73,10 @@ class Chronicle {
     std::function<void(const std::string& node, Point at)> on_claim;
 
   private:
+    void lose_marks() {
+        marks_.clear();
+        ++losses_;
+    }
     struct Step {
         FramePtr frame;
         std::size_t entry = 0;
@@ -78,6 +93,8 @@ class Chronicle {
     std::map<Point, Images> images_;
     std::map<std::string, std::map<TimelineId, Lsn>> claims_;
     std::map<std::string, Lsn> begins_;
+    std::map<std::string, Point> marks_;
+    std::uint64_t losses_ = 0;
     std::map<std::string, TimelineId> resyncs_;
     std::map<std::uint64_t, Point> operations_;
     std::map<std::tuple<std::uint64_t, std::uint64_t, std::uint64_t>, Point> zeroes_;

@@ -45,6 +45,7 @@ class Cluster {
     // `done` in the operator's process; unreachable where the node is down.
     using Done = std::function<void(const wire::AdminReply&)>;
     void ask(const std::string& node, wire::AdminRequest request, Done done);
+    [[nodiscard]] net::Loop& operators_loop() { return *operator_; }
     // The first group of its status.
     void status(const std::string& node, std::function<void(const Value&)> done);
     // A volume's bytes as they lie on the node's disk.

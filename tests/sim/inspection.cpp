@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include <fmt/format.h>
+
 #include "daemon/lineage.hpp"
 #include "journal/store.hpp"
 #include "standby/replica.hpp"
@@ -37,7 +39,9 @@ class Inspection {
                               " in the middle of a resync, and no gap is open");
         const Point consistent = store_->consistent();
         if (!store_->view(consistent).ok()) fail("law 2", "there is no step that can be promoted");
+        for (const journal::Mark& mark : store_->marks()) look_at(mark);
     }
+    [[nodiscard]] const std::set<std::string>& marks() const { return marks_; }
 
   private:
     void fail(const std::string& law, const std::string& what) {
@@ -105,6 +109,15 @@ class Inspection {
             const std::uint64_t back = n < 3 ? n : world_.below(count);
             if (back < count) look_at(Point{timeline.id, Lsn(last.value() - back)});
         }
+    }
+    void look_at(const journal::Mark& mark) {
+        marks_.insert(mark.name);
+        const auto answered = chronicle_.marks().find(mark.name);
+        if (answered == chronicle_.marks().end()) return;
+        if (!chronicle_.same_step(answered->second, mark.at))
+            fail("law 9",
+                 fmt::format("mark {} names step {}, and was answered for step {}", mark.name,
+                             mark.at.lsn.value(), answered->second.lsn.value()));
     }
     [[nodiscard]] bool on_path(Point at) const {
         const Point tip = store_->tip().point;
@@ -187,13 +200,16 @@ class Inspection {
     journal::lab::MemoryCatalogue catalogue_;
     std::unique_ptr<journal::Store> store_;
     std::unique_ptr<standby::Replica> replica_;
+    std::set<std::string> marks_;
 };
 
 }  // namespace
 
-void inspect(World& world, Chronicle& chronicle, const InspectedNode& node,
-             const power::DiskState& state) {
-    Inspection(world, chronicle, node, state).run();
+std::set<std::string> inspect(World& world, Chronicle& chronicle, const InspectedNode& node,
+                              const power::DiskState& state) {
+    Inspection inspection(world, chronicle, node, state);
+    inspection.run();
+    return inspection.marks();
 }
 
 }  // namespace everstep::sim

@@ -142,8 +142,9 @@ class Scenario {
             world_.print_stacks();
     }
 
-    // Every byte, wherever it lies.
+    // Every byte, wherever it lies; every mark that was answered for, somewhere.
     void compare() {
+        std::set<std::string> marks;
         for (const std::string& node : kNodes) {
             for (std::size_t v = 0; v < cluster_.sizes().size(); ++v) {
                 const Image here = cluster_.raw(node, v);
@@ -151,10 +152,15 @@ class Scenario {
                     world_.fail("equality", fmt::format("{} holds another v{}", node, v));
             }
             if (node == duty_.serving() && duty_.takeovers() == 0) continue;
-            inspect(world_, cluster_.chronicle(), cluster_.inspected(node),
-                    cluster_.machine(node).disk().state());
+            marks.merge(inspect(world_, cluster_.chronicle(), cluster_.inspected(node),
+                                cluster_.machine(node).disk().state()));
             expected(node);
         }
+        for (const auto& [name, at] : cluster_.chronicle().marks())
+            if (!marks.contains(name))
+                world_.fail("law 1", fmt::format("mark {} of step {} was answered for, and no node "
+                                                 "has it",
+                                                 name, at.lsn.value()));
     }
 
     // The raw image of a standby that has applied all is what the application may find.
