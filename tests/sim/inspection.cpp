@@ -92,7 +92,9 @@ class Inspection {
             return;
         }
         fail("law 1", "it called step " + std::to_string(lsn.value()) + " of timeline " +
-                          timeline.hex() + " durable, and does not have it");
+                          timeline.hex() +
+                          " durable, and does not have it; history begins at step " +
+                          std::to_string(store_->baseline().lsn.value()));
     }
     [[nodiscard]] Lsn end_of(const TimelineId& timeline) const {
         const Point tip = store_->tip().point;
