@@ -32,6 +32,18 @@ void resync_ended(GroupContext& context, Standing& standing) {
     context.event("resync", standing.peer->name() + " is consistent again, as it says");
     context.save().ignore("compared once more after the next start");
 }
+
+// Who has everything streams on, whatever became of the spool.
+void tell_lost_spool(GroupContext& context, Standing& standing, StreamPlan& plan) {
+    const std::string why = std::exchange(standing.spool_lost, "");
+    PeerRecord& record = context.record.peers[standing.peer->name()];
+    const bool costs = plan.mode == wire::StartMode::resync && record.compare.empty();
+    if (why.empty() || !costs) return;
+    plan.reason = record.compare = why;
+    context.event("alarm-gap", standing.peer->name() + ": order is lost: " + why +
+                                   ". It comes back by a resync");
+    context.save().ignore("that it lacks frames is seen at its next greeting, too");
+}
 }  // namespace
 
 Primary::Primary(GroupContext& context, standby::Standby* store, PrimaryEvents events)
@@ -173,11 +185,9 @@ void Primary::begin_session(Standing& standing) {
     resync_ended(context_, standing);
     input.compare = context_.record.peers[peer.name()].compare;
     input.zero_origin = context_.record.zero_origin;
-    const Result<StreamPlan> plan = plan_stream(input, theirs);
-    if (!plan.ok()) {
-        refuse_later(plan.status());
-        return;
-    }
+    Result<StreamPlan> plan = plan_stream(input, theirs);
+    if (!plan.ok()) return refuse_later(plan.status());
+    tell_lost_spool(context_, standing, *plan);
     SendOptions options;
     options.group = input.group;
     options.path = input.path;

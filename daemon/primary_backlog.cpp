@@ -21,8 +21,10 @@ void Primary::load_backlog() {
         const Status loaded = backlog_.load_spool(context_.record.group);
         if (loaded.ok() && (backlog_.empty() || backlog_.last_seq() == sealed_.seq)) return;
         backlog_.clear();
-        lose_order(loaded.ok() ? "the spool does not end where the primary stopped"
-                               : loaded.message());
+        const std::string why =
+            loaded.ok() ? "the spool does not end where the primary stopped" : loaded.message();
+        context_.event("alarm-state", why + ": a standby that lacks what was in it is compared");
+        for (auto& [name, standing] : standings_) standing.spool_lost = why;
     }
     const Status emptied = backlog_.discard_spool();
     if (!emptied.ok())

@@ -33,6 +33,7 @@ struct Standing {
     bool copying = false;                // the session began with a first copy, which is not done
     bool lost_order = false;        // the session is about to end: it can prove nothing any more
     bool let_go = false;            // nothing is kept for it until its next session begins
+    std::string spool_lost;         // why nothing that waited for it over a stop is here any more
     FrameSeq droppable;             // it needs no frame up to here
     std::optional<Point> end_said;  // of a resync, before its link was cut: it may have got there
     wire::Ack acked;                // of its newest session

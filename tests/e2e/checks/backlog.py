@@ -171,6 +171,30 @@ def a_clean_stop_keeps_what_is_spooled(context):
         streams_on(scene)
 
 
+@check("backlog.a_spool_that_is_lost_costs_who_lacks_it", 180)
+def lost_spool(context):
+    """The spool is damaged over a clean stop: who lacks what was in it has a gap with the reason, the other none."""
+    names = ("beta", "gamma")
+    with Scene(context, {"data": 8 << 20}, standbys=names, **{**TINY, "spool_bytes": "64MiB"}) as scene:
+        scene.start()
+        scene.write(20)
+        scene.beta.kill9()
+        write_until(scene, "much waits", lambda: spooled(scene.alpha) > 1 << 20, 90)
+        gamma = scene.lab.nodes["gamma"]
+        scene.lab.wait_caught_up(scene.alpha, gamma)
+        scene.alpha.term()
+        path = sorted(glob.glob(spool_of(scene.alpha) + "/*"))[0]
+        os.truncate(path, os.path.getsize(path) // 2)
+        scene.alpha.start()
+        scene.lab.wait_serving()
+        scene.beta.start()
+        for node in (scene.beta, gamma):
+            scene.lab.wait_caught_up(scene.alpha, node)
+        gap_of(scene, "spool")
+        gaps = gamma.status()["history"]["gaps"]
+        require(gaps == 0, f"gamma lacked nothing, and has {gaps} gaps")
+
+
 class SmallSpool:
     """A tmpfs of its own for a node's spool."""
 
