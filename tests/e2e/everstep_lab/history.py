@@ -232,11 +232,12 @@ class Matcher:
         read_step, crash, gap_allowed = context
         able = [op for op in candidates if op.outcome != "failed"]
         require(able, f"step {row.lsn}: all of {[str(op) for op in candidates]} failed")
-        if row.kind != "data" or read_step is None:  # no step inside a gap can be read
+        # No step inside a gap can be read, and none shows a volume that is not whole there.
+        images = read_step(row.key) if row.kind == "data" and read_step is not None else {}
+        if row.volume not in images:
             able.sort(key=lambda op: op.complete or 1 << 62)
             fitting = [op for op in able if self.overtaken(op, crash if gap_allowed else 0) is None]
             return (fitting or able)[0]
-        images = read_step(row.key)
         number = operation_in(images[row.volume][row.offset:row.offset + SECTOR])
         for op in able:
             if op.number == number:
