@@ -104,6 +104,8 @@ def equal(lab, *standbys):
         for volume in lab.volumes:
             one, other = stored(lab.alpha.device(volume)), stored(node.device(volume))
             wrong = sorted(at for at in {*one, *other} if one.get(at) != other.get(at))
+            if wrong:
+                lab.say_logs(60)
             require(not wrong, f"{name}, {volume}: {len(wrong)} blocks differ from the primary, at {wrong[:5]}")
 
 

@@ -270,6 +270,7 @@ class Lab:
             peer = next(one for one in first["peers"] if one["node"] == standby.name)
             wanted = "held" if held else "streaming"
             if (first["state"] == "serving" and second["state"] == wanted and peer["state"] == "connected"
+                    and peer["replica"] == "streaming"  # the primary was asked first: a resync may end in between
                     and there["durable"] == newest and peer["durable"] == newest
                     and (held or there["applied"] == newest) and second["timeline"] == first["timeline"]):
                 return {"lsn": newest}
