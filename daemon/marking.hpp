@@ -6,7 +6,6 @@
 #include <functional>
 #include <optional>
 #include <string>
-#include <vector>
 
 #include "common/base/status.hpp"
 #include "journal/history_types.hpp"
@@ -17,8 +16,7 @@ struct Marking {
     std::string name;
     std::chrono::nanoseconds until{0};
     std::function<void(Result<Point>)> done;
-    std::optional<journal::Tip> at{};    // the frame that carries it
-    std::vector<std::string> copying{};  // standbys whose first copy was under way then
+    std::optional<journal::Tip> at{};  // the frame that carries it
 };
 
 }  // namespace everstep::daemon

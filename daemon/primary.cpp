@@ -240,6 +240,8 @@ WallTime Primary::base_time() const {
 
 void Primary::end_session(Standing& standing) {
     const std::string& name = standing.peer->name();
+    if (standing.session)
+        standing.skipped = std::max(standing.skipped, standing.session->skipped());
     if (standing.session && !standing.lost_order) {
         standing.droppable = std::max(standing.droppable, standing.session->droppable_seq());
         standing.end_said = standing.session->unanswered_end();

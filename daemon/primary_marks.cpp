@@ -35,11 +35,6 @@ void Primary::mark_sealed(std::uint64_t id, const journal::Tip& at) {
     const auto marking = marks_.find(id);
     if (marking == marks_.end()) return;
     marking->second.at = at;
-    for (const auto& [name, standing] : standings_) {
-        const bool copying =
-            standing.session && standing.session->state() == SendSession::State::initial;
-        if (copying) marking->second.copying.push_back(name);
-    }
     if (store_ == nullptr) {
         answer_marks();
         return;
@@ -56,14 +51,13 @@ void Primary::mark_sealed(std::uint64_t id, const journal::Tip& at) {
     });
 }
 
+// A copy brings no marks: who has all of the content may lack the frame.
 bool Primary::kept_by_a_standby(const Marking& marking) const {
     return std::any_of(standings_.begin(), standings_.end(), [&](const auto& one) {
-        const auto& [name, standing] = one;
-        const bool was_copying = std::find(marking.copying.begin(), marking.copying.end(), name) !=
-                                 marking.copying.end();
-        return standing.session && !was_copying &&
-               standing.session->state() == SendSession::State::streaming &&
-               standing.droppable >= marking.at->seq;
+        const Standing& standing = one.second;
+        return standing.session && standing.session->state() == SendSession::State::streaming &&
+               standing.droppable >= marking.at->seq &&
+               std::max(standing.skipped, standing.session->skipped()) < marking.at->seq;
     });
 }
 

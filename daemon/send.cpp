@@ -19,7 +19,10 @@ SendSession::SendSession(SendOptions options, StreamPlan plan, SendActions actio
       plan_(std::move(plan)),
       actions_(std::move(actions)),
       next_(plan_.next),
-      alive_(std::make_shared<SendSession*>(this)) {}
+      alive_(std::make_shared<SendSession*>(this)) {
+    const bool copies = plan_.mode != wire::StartMode::stream;
+    if (copies && next_ != FrameSeq(0)) skipped_ = next_ - 1;
+}
 
 SendSession::~SendSession() {
     *alive_ = nullptr;
@@ -160,6 +163,7 @@ void SendSession::copy_from_zero() {
 
 void SendSession::copy_from(const journal::Tip& tip) {
     next_ = tip.seq + 1;
+    skipped_ = tip.seq;
     sent_ = tip.point.lsn;
     if (state_ == State::initial) copy_extents(everything());
     pump();
@@ -269,6 +273,7 @@ void SendSession::say_end() {
     end.step_time_ns = end_->step_time.time_since_epoch().count();
     actions_.send(end);
     state_ = State::streaming;
+    skipped_ = end_->seq;
     end_.reset();
 }
 

@@ -66,6 +66,9 @@ class SendSession {
     // sync, sent (one that is cut begins anew).
     [[nodiscard]] FrameSeq droppable_seq() const;
     [[nodiscard]] Lsn sent() const { return sent_; }
+    // Frames up to here never come to the standby's history: a copy brings what they wrote, and
+    // nothing else that they carry.
+    [[nodiscard]] FrameSeq skipped() const { return skipped_; }
     // Of a resync whose end was said, while the standby has not answered for it.
     [[nodiscard]] std::optional<Point> unanswered_end() const {
         return end_said_ && end_ ? std::optional(end_->point) : std::nullopt;
@@ -104,6 +107,7 @@ class SendSession {
     State state_ = State::starting;
     wire::Ack acked_;
     FrameSeq next_;
+    FrameSeq skipped_;
     std::uint64_t sent_bytes_ = 0;
     std::uint64_t consumed_bytes_ = 0;
     Lsn sent_;

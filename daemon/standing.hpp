@@ -35,6 +35,7 @@ struct Standing {
     bool let_go = false;            // nothing is kept for it until its next session begins
     std::string spool_lost;         // why nothing that waited for it over a stop is here any more
     FrameSeq droppable;             // it needs no frame up to here
+    FrameSeq skipped;               // of sessions that are over: SendSession::skipped()
     std::optional<Point> end_said;  // of a resync, before its link was cut: it may have got there
     wire::Ack acked;                // of its newest session
     BacklogState backlog = BacklogState::queue;  // as it was told last

@@ -270,6 +270,41 @@ TEST_F(SendTest, AResyncEndsWithItsSyncStepDurable) {
     EXPECT_EQ(sender->unanswered_end(), std::nullopt);
 }
 
+// A mark that lies in such a frame has not come to the standby, whatever step it has.
+TEST_F(SendTest, FramesThatACopyStandsForAreSkipped) {
+    push();
+    push();
+    StreamPlan plan;
+    plan.mode = wire::StartMode::resync;
+    const auto resync = session(plan);
+    ASSERT_TRUE(resync->on_control(wire::Started{}).ok());
+    EXPECT_EQ(resync->skipped(), backlog_.last_seq()) << "the gap is named behind them";
+    const FrameSeq begun = backlog_.last_seq();
+    push();
+    resync->pump();
+    answer(*resync);
+    while (!reads_.empty()) read_one();
+    ASSERT_TRUE(
+        resync->on_control(ack(backlog_.header(backlog_.last_seq()).last_lsn.value())).ok());
+    ASSERT_EQ(resync->state(), SendSession::State::streaming);
+    EXPECT_EQ(resync->skipped(), begun) << "what came meanwhile was sent";
+
+    plan.mode = wire::StartMode::initial;
+    const auto initial = session(plan);
+    ASSERT_TRUE(initial->on_control(wire::Started{}).ok());
+    push();
+    initial->pump();
+    const FrameSeq newest = backlog_.last_seq();
+    answer(*initial);
+    while (!reads_.empty()) read_one();
+    ASSERT_EQ(initial->state(), SendSession::State::streaming);
+    EXPECT_GE(initial->skipped(), newest) << "history begins behind them";
+
+    plan.mode = wire::StartMode::stream;
+    plan.next = backlog_.last_seq();
+    EXPECT_EQ(session(plan)->skipped(), FrameSeq(0));
+}
+
 TEST_F(SendTest, NoCopyEndsWithinABatch) {
     for (const wire::StartMode mode : {wire::StartMode::resync, wire::StartMode::initial}) {
         in_batch_ = true;
