@@ -244,6 +244,7 @@ void SendSession::pump() {
         end_said_ && end_ && acked_.consistent && acked_.durable >= end_->point.lsn;
     if (resynced) {
         state_ = State::streaming;
+        skipped_ = end_->seq;
         end_.reset();
     }
     while (window_open() && send_one()) {

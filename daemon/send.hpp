@@ -66,8 +66,8 @@ class SendSession {
     // sync, sent (one that is cut begins anew).
     [[nodiscard]] FrameSeq droppable_seq() const;
     [[nodiscard]] Lsn sent() const { return sent_; }
-    // Frames up to here never come to the standby's history: a copy brings what they wrote, and
-    // nothing else that they carry.
+    // Of frames up to here the standby's history has no point: a copy brings what they wrote, and
+    // nothing else that they carry, and no step inside a resync's gap can be named.
     [[nodiscard]] FrameSeq skipped() const { return skipped_; }
     // Of a resync whose end was said, while the standby has not answered for it.
     [[nodiscard]] std::optional<Point> unanswered_end() const {
