@@ -113,8 +113,10 @@ class Scenario {
         cluster_.machine(node).end(Machine::End::storage_reset);
     }
 
-    // Law 7: nothing holds the application but what it has asked for.
+    // Law 7: nothing holds the application but what it has asked for, and a machine that is off.
     void check_wait() {
+        if (!cluster_.machine(duty_.serving()).up()) off_ = world_.now();
+        if (world_.now() < off_ + kAnswer) return;
         if (cluster_.options().loss == "stall" || application_->oldest_wait() < kAnswer) return;
         world_.fail("law 7", "an operation waits for an answer for 20 s");
     }
@@ -215,6 +217,7 @@ class Scenario {
     Duty duty_;
     Chaos chaos_;
     std::unique_ptr<Application> application_;
+    Time off_{0};  // the serving machine, the last time that it was
 };
 
 }  // namespace
