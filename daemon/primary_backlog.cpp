@@ -50,7 +50,9 @@ void Primary::drop_frames() {
 
 // Where there is no room, what is furthest behind pays for it: the frames that only it lacks go.
 void Primary::keep_frame(const FramePtr& frame) {
-    if (losing_ || !kept_for_any(standings_)) return;
+    if (losing_) return;
+    // What was kept would end before this frame: whoever comes next cannot go on from it.
+    if (!kept_for_any(standings_)) return drop_frames();
     for (Status kept = backlog_.push(frame); !kept.ok(); kept = backlog_.push(frame)) {
         FrameSeq furthest = backlog_.last_seq();
         for (const auto& [name, standing] : standings_) {
