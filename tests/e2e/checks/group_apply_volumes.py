@@ -158,7 +158,7 @@ def add_volume(context):
 @check("group_apply.volume_written", 240)
 def written(context):
     """Its clients write to it while it is read in: every step behind the last piece is as the model has it."""
-    with Scene(context, {"data": SIZE}, sync_rate="1MiB") as scene:
+    with Scene(context, {"data": SIZE}, sync_rate="256KiB") as scene:
         scene.start()
         all_succeeded(scene.write(30, 1, 8))
         scene.settle()
