@@ -187,7 +187,7 @@ class Workload:
 
     def loop(self, count):
         self.began = time.monotonic()
-        deadline = None
+        deadline, turn = None, 0
         while True:
             over = self.stopping.is_set() or (count is not None and self.issued >= count)
             if over and not self.inflight():
@@ -197,7 +197,9 @@ class Workload:
                 if time.monotonic() > deadline:
                     raise Failed(f"{self.inflight()} operations not answered for {self.drain_seconds} s, e.g. "
                                  f"{next(op for c in self.connections for op in c.inflight.values())}")
-            for connection in self.connections:
+            turn += 1  # else a pace that the first one can keep by itself would leave the others out
+            first = turn % len(self.connections)
+            for connection in self.connections[first:] + self.connections[:first]:
                 self.tend(connection, over)
                 while not over and self.takes_more(connection) and self.may(count):
                     self.issue(connection)
